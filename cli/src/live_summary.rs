@@ -5,6 +5,7 @@
 use crate::screen::{BOLD, DIM, Look};
 use crate::summary;
 use crate::table::{self, Table, grouped, percent, size};
+use crate::tracking;
 use mrule_control::control::Report;
 use mrule_dataplane::live::PortCounts;
 use mrule_dataplane::station::{self, Cause};
@@ -170,60 +171,24 @@ pub fn json(report: &Report, last: bool) -> Value {
 }
 
 fn port(port: &PortCounts) -> Value {
-    let forward = port.forward.map(|forward| {
-        json!({
-            "sent": forward.sent,
-            "sent_bytes": forward.sent_bytes,
-            "busy": forward.busy,
-            "too_long": forward.too_long,
-            "down": forward.down,
-            "truncated": forward.truncated,
-            "refused": forward.refused,
-        })
-    });
-    let redirect = port.redirect.map(
-        |redirect| json!({ "packets": redirect.packets, "bytes": redirect.bytes, "failed": redirect.failed }),
-    );
-    json!({
-        "name": port.name,
-        "received": port.received,
-        "kernel_drops": port.kernel_drops,
-        "ring_full": port.ring_full,
-        "frames": port.frames,
-        "bytes": port.bytes,
-        "malformed": port.malformed,
-        "super_frames": port.super_frames,
-        "segments": port.segments,
-        "unsegmented": port.unsegmented,
-        "checksums_completed": port.checksums_completed,
-        "truncated": port.truncated,
-        "long_lost": port.long_lost,
-        "ring_bytes": port.ring_bytes,
-        "clipped": port.clipped,
-        "prefilter": port.prefilter,
-        "entered": port.entered,
-        "packets": port.packets(),
-        "forward": forward,
-        "redirect": redirect,
-    })
+    let mut members = Map::new();
+    members.insert("name".into(), json!(port.name));
+    members.extend(tracking::counters(port).into_iter().filter(|(_, value)| value.is_number()));
+    members.insert("prefilter".into(), json!(port.prefilter));
+    members.insert("entered".into(), json!(port.entered));
+    members.insert("packets".into(), json!(port.packets()));
+    members.insert("forward".into(), json!(port.forward.as_ref().map(tracking::counters)));
+    members.insert("redirect".into(), json!(port.redirect.as_ref().map(tracking::counters)));
+    Value::Object(members)
 }
 
 fn became_json(became: &station::Counts) -> Map<String, Value> {
-    let dropped: Map<String, Value> = Cause::ALL
-        .into_iter()
-        .map(|cause| (cause.name().to_owned(), json!(became.dropped_by(cause))))
-        .collect();
-    let mut members = Map::new();
-    members.insert("sent".into(), json!(became.sent));
-    members.insert("sent_bytes".into(), json!(became.sent_bytes));
-    members.insert("cut".into(), json!(became.cut));
-    members.insert("cut_bytes".into(), json!(became.cut_bytes));
-    members.insert("unanswered".into(), json!(became.unanswered));
-    members.insert("network_errors".into(), json!(became.network_errors));
-    members.insert("link_drops".into(), json!(became.link_drops));
-    members.insert("dropped".into(), Value::Object(dropped));
-    members.insert("dropped_bytes".into(), json!(became.dropped_bytes));
-    members.insert("waiting".into(), json!(became.waiting));
+    let mut members = tracking::counters(became);
+    // What was requested stands beside these already, as copies and bytes.
+    members.retain(|name, _| !name.starts_with("requested"));
+    let dropped =
+        Cause::ALL.into_iter().map(|cause| (cause.name().to_owned(), json!(became.dropped_by(cause))));
+    members.insert("dropped".into(), Value::Object(dropped.collect()));
     members.insert("down".into(), json!(became.down));
     members
 }

@@ -4,9 +4,10 @@
 
 use crate::screen::{DIM, Look};
 use crate::table::grouped;
+use mrule_engine::counters::Counters;
 use mrule_engine::decider::TrackCounts;
 use mrule_engine::stream::StreamCounts;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 /// Prints the counts as text.
@@ -72,53 +73,28 @@ fn content(s: &StreamCounts, look: Look, out: &mut dyn Write) -> io::Result<()> 
 
 /// The counts as JSON.
 pub fn json(tracked: &TrackCounts) -> Value {
-    let f = &tracked.flows;
     json!({
         "memory": tracked.memory,
-        "flows": {
-            "packets": f.packets,
-            "non_ip": f.non_ip,
-            "created": f.created,
-            "active": f.active,
-            "ended": f.ended,
-            "expired": f.expired,
-            "evicted_young": f.evicted_young,
-            "evicted_established": f.evicted_established,
-            "fragments": f.fragments,
-            "orphan_fragments": f.orphan_fragments,
-            "forgotten_fragments": f.forgotten_fragments,
-        },
-        "streams": tracked.streams.as_ref().map(content_json),
+        "flows": counters(&tracked.flows),
+        "streams": tracked.streams.as_ref().map(counters),
     })
 }
 
-fn content_json(s: &StreamCounts) -> Value {
-    let (gaps, m) = (&s.gaps, &s.messages);
-    json!({
-        "segments": s.segments,
-        "bytes": s.bytes,
-        "delivered": s.delivered,
-        "repeated": s.repeated,
-        "unwanted": s.unwanted,
-        "held": s.held,
-        "abandoned": s.abandoned,
-        "scanned": s.scanned,
-        "segments_held": s.segments_held,
-        "gaps": {
-            "pool_full": gaps.pool_full,
-            "direction_full": gaps.direction_full,
-            "truncated": gaps.truncated,
-            "bytes": s.gap_bytes,
-        },
-        "messages": {
-            "http": m.http,
-            "tls": m.tls,
-            "dns": m.dns,
-            "too_large": m.too_large,
-            "malformed": m.malformed,
-            "gap": m.gap,
-            "pool_full": m.pool_full,
-        },
-        "facets_dropped": s.facets_dropped,
-    })
+/// All numbers of a struct of sums, in the order of its declaration.
+pub fn counters(counters: &impl Counters) -> Map<String, Value> {
+    let mut members = Map::new();
+    for (name, value) in counters.list() {
+        match name.split_once('.') {
+            None => {
+                members.insert(name, json!(value));
+            }
+            Some((outer, inner)) => {
+                let outer = members.entry(outer).or_insert_with(|| json!({}));
+                if let Value::Object(outer) = outer {
+                    outer.insert(inner.to_owned(), json!(value));
+                }
+            }
+        }
+    }
+    members
 }

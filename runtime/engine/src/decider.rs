@@ -91,24 +91,26 @@ struct Tracker {
     before: u64,
 }
 
-/// Effects of packets on one trigger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TriggerCount {
-    /// Packets for which the trigger's `when` held: `raised + extended + vetoed + suppressed + full
-    /// + unkeyed`.
-    pub held: u64,
-    /// The trigger was not active for the key, and became active.
-    pub raised: u64,
-    /// The trigger was active already.
-    pub extended: u64,
-    /// The trigger's `unless` held, too.
-    pub vetoed: u64,
-    /// The key is suppressed.
-    pub suppressed: u64,
-    /// There was no room: all remembered keys are active.
-    pub full: u64,
-    /// The packet has no key: it lacks the field, or belongs to no flow.
-    pub unkeyed: u64,
+crate::counters! {
+    /// Effects of packets on one trigger.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct TriggerCount {
+        /// Packets for which the trigger's `when` held: `raised + extended + vetoed + suppressed +
+        /// full + unkeyed`.
+        pub held: u64,
+        /// The trigger was not active for the key, and became active.
+        pub raised: u64,
+        /// The trigger was active already.
+        pub extended: u64,
+        /// The trigger's `unless` held, too.
+        pub vetoed: u64,
+        /// The key is suppressed.
+        pub suppressed: u64,
+        /// There was no room: all remembered keys are active.
+        pub full: u64,
+        /// The packet has no key: it lacks the field, or belongs to no flow.
+        pub unkeyed: u64,
+    }
 }
 
 /// An effect of a packet on a trigger.
@@ -131,17 +133,19 @@ pub struct TriggerEvent<'a> {
 /// A callback for the effects of packets on triggers.
 pub type Observe<'a> = &'a mut dyn FnMut(&TriggerEvent<'_>);
 
-/// What a decider counted of flows and streams.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TrackCounts {
-    /// Counters of flows.
-    pub flows: FlowCounts,
-    /// Counters of the contents of streams. `None`: no rule asks for them.
-    pub streams: Option<StreamCounts>,
-    /// The memory of flows and streams, in bytes.
-    pub memory: usize,
-    /// Packets that were decided before the policy tracked flows.
-    pub before: u64,
+crate::counters! {
+    /// What a decider counted of flows and streams.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct TrackCounts {
+        /// Counters of flows.
+        pub flows: FlowCounts,
+        /// Counters of the contents of streams. `None`: no rule asks for them.
+        pub streams: Option<StreamCounts>,
+        /// The memory of flows and streams, in bytes.
+        pub memory: usize,
+        /// Packets that were decided before the policy tracked flows.
+        pub before: u64,
+    }
 }
 
 impl Decider {
@@ -182,7 +186,7 @@ impl Decider {
 
     /// Memory of a worker beside flows and streams, in bytes: batches, sums by rule, and per-packet
     /// data.
-    pub fn fixed_memory(program: &Program, capacity: usize) -> u64 {
+    pub(crate) fn fixed_memory(program: &Program, capacity: usize) -> u64 {
         let (capacity, stations) = (capacity as u64, program.stations.len() as u64);
         let rules = (program.rules.len() + program.limits.len()) as u64;
         let found = (program.streams.len() as u64).div_ceil(64) * 8;

@@ -22,10 +22,8 @@ mod table;
 mod tcp;
 mod view;
 
-pub use name::protocol;
-pub use name::{End, FlowName};
-pub use table::Slice;
-pub use table::{FlowAbout, FlowCounts, FlowTable};
+pub use name::{End, FlowName, protocol};
+pub use table::{FlowAbout, FlowCounts, FlowTable, Slice};
 
 /// A flow's place in the table. Another flow can take the place after the flow has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -28,14 +28,19 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`trigger`]: the keys for which triggers are active, and the windows that raise triggers.
 //! - [`totals`]: sums of what was decided; [`cost`]: what a program takes; [`memory`]: memory for
-//!   tables.
+//!   tables; [`counters`]: how sums are added.
 //!
 //! Invariant: this crate does no I/O, does not block, reads no clock and starts no thread; all
 //! times are packet times. (Rejected: one crate with the sockets; a program that embeds the engine
 //! would then link them.)
+//!
+//! Items are `pub(crate)` unless another crate needs them; a test counts the public items.
+
+#![warn(unreachable_pub)]
 
 pub mod change;
 pub mod cost;
+pub mod counters;
 pub mod decider;
 pub mod error;
 pub mod flow;

@@ -22,7 +22,7 @@ pub struct NoMemory {
 
 impl NoMemory {
     /// An error for `count` elements of `size` bytes.
-    pub fn of(count: usize, size: usize) -> NoMemory {
+    pub(crate) fn of(count: usize, size: usize) -> NoMemory {
         NoMemory { bytes: (count as u64).saturating_mul(size as u64) }
     }
 
@@ -38,7 +38,7 @@ impl NoMemory {
 ///
 /// # Errors
 /// [`NoMemory`]
-pub fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
+pub(crate) fn list<T>(room: usize) -> Result<Vec<T>, NoMemory> {
     let mut list = Vec::new();
     list.try_reserve_exact(room).map_err(|_| NoMemory::of(room, size_of::<T>()))?;
     Ok(list)

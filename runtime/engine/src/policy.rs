@@ -132,13 +132,6 @@ impl Policy {
 
     /// A policy that takes this policy's place: triggers with the same name and shape keep their
     /// states. (Tables and params keep theirs if the new environment was made to take them over.)
-    /// Where there is no memory, it aborts the process; [`try_succeed`](Self::try_succeed) returns
-    /// an error.
-    pub fn succeed(&self, engine: Arc<Engine>, environment: Environment) -> Policy {
-        self.try_succeed(engine, environment).unwrap_or_else(|none| none.abort())
-    }
-
-    /// Like [`succeed`](Self::succeed), but returns an error where there is no memory.
     ///
     /// # Errors
     /// [`NoMemory`]: this policy is unchanged.
@@ -237,7 +230,7 @@ impl Policy {
     }
 
     /// Whether the same packets always have the same effect, including which keys are evicted.
-    pub fn is_repeatable(&self) -> bool {
+    pub(crate) fn is_repeatable(&self) -> bool {
         self.repeatable
     }
 
@@ -310,7 +303,7 @@ fn nanoseconds(num: &Num, environment: &Environment) -> i64 {
 
 /// The shapes of a program's triggers. Triggers with the key `flow` that count nothing are kept in
 /// the flow table; in the store they take only some kilobytes.
-pub fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
+pub(crate) fn shapes(program: &Program, environment: &Environment) -> Vec<TriggerShape> {
     let key_groups = program.key_groups();
     let shape = |(at, trigger): (usize, &hir::Trigger)| {
         let name = trigger.name.clone();

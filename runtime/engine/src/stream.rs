@@ -147,19 +147,19 @@ const BLOCK: usize = 256;
 
 impl Streams {
     /// Whether a program looks into streams at all.
-    pub fn looks(program: &Program) -> bool {
+    pub(crate) fn looks(program: &Program) -> bool {
         let uses = program.uses();
         uses.streams || uses.app || uses.http || uses.tls || uses.dns
     }
 
     /// Notes that the table already has flows whose contents were not searched.
-    pub fn begin_late(&mut self) {
+    pub(crate) fn begin_late(&mut self) {
         self.late = true;
     }
 
     /// Memory for the contents of `flows` flows when all of them are searched and the pool is full,
     /// in bytes. The automaton, which workers share, is not included.
-    pub fn memory_of(limits: &StreamLimits, flows: usize) -> u64 {
+    pub(crate) fn memory_of(limits: &StreamLimits, flows: usize) -> u64 {
         let blocks = flows.div_ceil(BLOCK) as u64;
         let block = (size_of::<Option<Box<[Content]>>>() + BLOCK * size_of::<Content>()) as u64;
         (blocks * block).saturating_add(limits.pool as u64) + size_of::<Self>() as u64
@@ -258,7 +258,7 @@ impl Streams {
     /// look for the same, the search continues with all that `other` knew. Otherwise each flow
     /// begins anew at its next segment: patterns across that place are not found, and messages of
     /// earlier flows are not read. Returns true when the search continues.
-    pub fn take_over(&mut self, other: &mut Streams) -> bool {
+    pub(crate) fn take_over(&mut self, other: &mut Streams) -> bool {
         let (mine, its) = (&mut self.shared, &mut other.shared);
         let goes_on = mine.looks_for == its.looks_for && mine.uses_alike(its) && self.flows == other.flows;
         let mut counts = its.counts;

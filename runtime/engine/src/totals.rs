@@ -14,78 +14,86 @@ use crate::trigger::TriggerCounts;
 use mrule_compiler::abi::{BOUND, NO_LIMIT, Packet, Verdict};
 use mrule_compiler::hir::{Program, Scope, StationId};
 
-/// Sums of what was seen and decided.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Totals {
-    /// Packets decided.
-    pub packets: u64,
-    /// Length of the packets on the wire, in bytes.
-    pub wire_bytes: u64,
-    /// Captured part of the packets, in bytes.
-    pub captured_bytes: u64,
-    /// Bytes that the kernel cut off because no rule could want them.
-    pub clipped_bytes: u64,
-    /// Packets of which at least one station got a copy.
-    pub mirrored: u64,
-    /// Packets of which no station got a copy.
-    pub unmirrored: u64,
-    /// Sums by station, in the order of the program.
-    pub stations: Vec<StationCount>,
-    /// Sums by rule, in the order of the program.
-    pub rules: Vec<RuleCount>,
-    /// Sums by limit, in the order of the program.
-    pub limits: Vec<LimitCount>,
-    /// Copies that were cut by limits of other, binding policies.
-    pub bound: u64,
-    /// Verdicts of which limits of other, binding policies left nothing.
-    pub bound_withheld: u64,
-    /// Changes from outside that were made.
-    pub changes: u64,
-    /// Changes that were refused because the flow that they name did not exist.
-    pub refused: RefusedCount,
-    /// Sums by trigger, in the order of the program.
-    pub triggers: Vec<TriggerTotal>,
-    /// Counters of flows. `None`: the program does not use flows.
-    pub tracked: Option<TrackCounts>,
-    /// Sums of rules, limits and stations of the policy's earlier programs.
-    pub gone: RetiredTotals,
+crate::counters! {
+    /// Sums of what was seen and decided.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct Totals {
+        /// Packets decided.
+        pub packets: u64,
+        /// Length of the packets on the wire, in bytes.
+        pub wire_bytes: u64,
+        /// Captured part of the packets, in bytes.
+        pub captured_bytes: u64,
+        /// Bytes that the kernel cut off because no rule could want them.
+        pub clipped_bytes: u64,
+        /// Packets of which at least one station got a copy.
+        pub mirrored: u64,
+        /// Packets of which no station got a copy.
+        pub unmirrored: u64,
+        /// Sums by station, in the order of the program.
+        pub stations: Vec<StationCount>,
+        /// Sums by rule, in the order of the program.
+        pub rules: Vec<RuleCount>,
+        /// Sums by limit, in the order of the program.
+        pub limits: Vec<LimitCount>,
+        /// Copies that were cut by limits of other, binding policies.
+        pub bound: u64,
+        /// Verdicts of which limits of other, binding policies left nothing.
+        pub bound_withheld: u64,
+        /// Changes from outside that were made.
+        pub changes: u64 as kept,
+        /// Changes that were refused because the flow that they name did not exist.
+        pub refused: RefusedCount as kept,
+        /// Sums by trigger, in the order of the program.
+        pub triggers: Vec<TriggerTotal>,
+        /// Counters of flows. `None`: the program does not use flows.
+        pub tracked: Option<TrackCounts>,
+        /// Sums of rules, limits and stations of the policy's earlier programs.
+        pub gone: RetiredTotals,
+    }
 }
 
-/// Sums of one station.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StationCount {
-    /// The station's name.
-    pub name: String,
-    /// Copies.
-    pub copies: u64,
-    /// Captured bytes in these copies.
-    pub bytes: u64,
-    /// Verdicts of which limits left nothing.
-    pub withheld: u64,
+crate::counters! {
+    /// Sums of one station.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct StationCount {
+        /// The station's name.
+        pub name: String as kept,
+        /// Copies.
+        pub copies: u64,
+        /// Captured bytes in these copies.
+        pub bytes: u64,
+        /// Verdicts of which limits left nothing.
+        pub withheld: u64,
+    }
 }
 
-/// Sums of one rule.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RuleCount {
-    /// The rule's name.
-    pub name: String,
-    /// Packets for which the rule's `match` held.
-    pub matched: u64,
-    /// Verdicts for which the rule asked the most.
-    pub decided: u64,
-    /// Bytes of the copies of these verdicts.
-    pub bytes: u64,
+crate::counters! {
+    /// Sums of one rule.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct RuleCount {
+        /// The rule's name.
+        pub name: String as kept,
+        /// Packets for which the rule's `match` held.
+        pub matched: u64,
+        /// Verdicts for which the rule asked the most.
+        pub decided: u64,
+        /// Bytes of the copies of these verdicts.
+        pub bytes: u64,
+    }
 }
 
-/// Sums of one trigger.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TriggerTotal {
-    /// The trigger's name.
-    pub name: String,
-    /// Effects of packets on the trigger.
-    pub packets: TriggerCount,
-    /// Counters of the trigger's keys. `None`: the key of the trigger is `flow`.
-    pub keys: Option<TriggerCounts>,
+crate::counters! {
+    /// Sums of one trigger.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct TriggerTotal {
+        /// The trigger's name.
+        pub name: String as kept,
+        /// Effects of packets on the trigger.
+        pub packets: TriggerCount,
+        /// Counters of the trigger's keys. `None`: the key of the trigger is `flow`.
+        pub keys: Option<TriggerCounts> as kept,
+    }
 }
 
 /// Changes that were refused.
@@ -105,21 +113,24 @@ impl RefusedCount {
     }
 }
 
-/// Sums of one limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LimitCount {
-    /// The limit's name.
-    pub name: String,
-    /// Packets for which the limit's `match` held, of the packets that some rule asked a copy of.
-    pub matched: u64,
-    /// Copies that the limit cut.
-    pub cut: u64,
-    /// Verdicts of which the limit left nothing.
-    pub withheld: u64,
-    /// Copies of other policies that the limit cut, because its policy is binding.
-    pub others_cut: u64,
-    /// Verdicts of other policies of which the limit left nothing.
-    pub others_withheld: u64,
+crate::counters! {
+    /// Sums of one limit.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct LimitCount {
+        /// The limit's name.
+        pub name: String as kept,
+        /// Packets for which the limit's `match` held, of the packets that some rule asked a copy
+        /// of.
+        pub matched: u64,
+        /// Copies that the limit cut.
+        pub cut: u64,
+        /// Verdicts of which the limit left nothing.
+        pub withheld: u64,
+        /// Copies of other policies that the limit cut, because its policy is binding.
+        pub others_cut: u64,
+        /// Verdicts of other policies of which the limit left nothing.
+        pub others_withheld: u64,
+    }
 }
 
 /// Received packets and their bytes.

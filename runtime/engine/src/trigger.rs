@@ -184,7 +184,7 @@ const BESIDE: usize = 16;
 
 /// The greatest number of packets whose keys may be evaluated together before the first of them
 /// raises.
-pub const AHEAD: usize = 8;
+pub(crate) const AHEAD: usize = 8;
 
 #[derive(Debug)]
 struct Trigger {
@@ -209,14 +209,9 @@ impl TriggerStore {
         TriggerStore::empty(None).renewed(shapes)
     }
 
-    /// A store that does the same whenever it gets the same input. Anyone who knows the seed can
-    /// choose keys that are slow.
-    pub fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
-        TriggerStore::empty(Some(seed)).renewed(shapes)
-    }
-
-    /// A store without triggers. Without a seed, it takes a random one.
-    pub fn empty(seed: Option<u64>) -> TriggerStore {
+    /// A store without triggers. Without a seed, it takes a random one. With a seed, it does the
+    /// same whenever it gets the same input, and anyone who knows the seed can choose slow keys.
+    pub(crate) fn empty(seed: Option<u64>) -> TriggerStore {
         let by_chance = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         let seed = key::seed_of(seed.unwrap_or_else(by_chance));
         TriggerStore { triggers: Vec::new(), lock_shards: Arc::new(LockShards::new()), seed }
@@ -226,7 +221,7 @@ impl TriggerStore {
     /// name and shape; their hold may differ. Until the old program ends, it changes the state that
     /// the new program continues with. Where there is no memory, it aborts the process, as other
     /// allocations do; [`try_renewed`](Self::try_renewed) returns an error.
-    pub fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
+    pub(crate) fn renewed(&self, shapes: Vec<TriggerShape>) -> TriggerStore {
         self.try_renewed(shapes).unwrap_or_else(|none| none.abort())
     }
 
@@ -234,7 +229,7 @@ impl TriggerStore {
     ///
     /// # Errors
     /// [`NoMemory`]: this store is unchanged.
-    pub fn try_renewed(&self, shapes: Vec<TriggerShape>) -> Result<TriggerStore, NoMemory> {
+    pub(crate) fn try_renewed(&self, shapes: Vec<TriggerShape>) -> Result<TriggerStore, NoMemory> {
         let old = |shape: &TriggerShape| {
             self.triggers.iter().find(|old| old.state.is_of(shape)).map(|old| old.state.clone())
         };
@@ -268,12 +263,12 @@ impl TriggerStore {
     }
 
     /// Whether the store has a state that continues for this shape.
-    pub fn has(&self, shape: &TriggerShape) -> bool {
+    pub(crate) fn has(&self, shape: &TriggerShape) -> bool {
         self.triggers.iter().any(|old| old.state.is_of(shape))
     }
 
     /// Whether a trigger continues with the state of a trigger of another store.
-    pub fn shares(&self, trigger: usize, other: &TriggerStore, was: usize) -> bool {
+    pub(crate) fn shares(&self, trigger: usize, other: &TriggerStore, was: usize) -> bool {
         let states = (self.triggers.get(trigger), other.triggers.get(was));
         matches!(states, (Some(mine), Some(its)) if Arc::ptr_eq(&mine.state, &its.state))
     }
@@ -283,13 +278,8 @@ impl TriggerStore {
     }
 
     /// The number of triggers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.triggers.len()
-    }
-
-    /// Whether there are no triggers.
-    pub fn is_empty(&self) -> bool {
-        self.triggers.is_empty()
     }
 
     /// The place of the trigger with this name.
@@ -310,7 +300,7 @@ impl TriggerStore {
     }
 
     /// Whether the states of two triggers are co-located.
-    pub fn colocated(&self, trigger: usize, other: usize) -> bool {
+    pub(crate) fn colocated(&self, trigger: usize, other: usize) -> bool {
         let lines = |trigger| self.keyed(trigger).map(|state| state.shared().0);
         lines(trigger).is_some() && lines(trigger) == lines(other)
     }
@@ -341,19 +331,19 @@ impl TriggerStore {
 
     /// Whether a few new keys may evict keys of a trigger.
     #[inline]
-    pub fn may_forget(&self, trigger: usize) -> bool {
+    pub(crate) fn may_forget(&self, trigger: usize) -> bool {
         self.keyed(trigger).is_some_and(|state| state.full.load(Relaxed))
     }
 
     /// Whether a key that was active at `since` or later may be among the evicted keys.
     #[inline]
-    pub fn may_forget_since(&self, trigger: usize, since: i64) -> bool {
+    pub(crate) fn may_forget_since(&self, trigger: usize, since: i64) -> bool {
         self.keyed(trigger)
             .is_some_and(|state| state.full.load(Relaxed) && state.latest.load(Relaxed) >= since)
     }
 
     /// A single moment.
-    pub fn moment(&self, now: i64) -> Moment {
+    pub(crate) fn moment(&self, now: i64) -> Moment {
         Moment::new(now, self.moments(1))
     }
 
@@ -376,11 +366,6 @@ impl TriggerStore {
         }
     }
 
-    /// [`apply_at`](Self::apply_at) with a new moment.
-    pub fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
-        self.apply_at(trigger, key, &self.moment(now), fired)
-    }
-
     /// Whether a key is active.
     #[inline]
     pub fn active(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
@@ -388,26 +373,26 @@ impl TriggerStore {
     }
 
     /// Raises a trigger from outside, for `ttl` nanoseconds. `None`: for the trigger's hold.
-    pub fn raise(&self, trigger: usize, key: &[KeyValue], now: i64, ttl: Option<i64>) -> Outcome {
+    pub(crate) fn raise(&self, trigger: usize, key: &[KeyValue], now: i64, ttl: Option<i64>) -> Outcome {
         let Some(trigger) = self.triggers.get(trigger) else { return Outcome::Nothing };
         let ttl = ttl.map_or_else(|| trigger.hold.load(Relaxed), |ttl| ttl.max(0));
         trigger.state.raise(key, &self.moment(now), until(now, ttl), true)
     }
 
     /// Makes a key inactive. Returns whether it was active.
-    pub fn clear(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
+    pub(crate) fn clear(&self, trigger: usize, key: &[KeyValue], now: i64) -> bool {
         self.keyed(trigger).is_some_and(|state| state.clear(key, now))
     }
 
     /// Makes all keys inactive. Returns how many were active.
-    pub fn clear_all(&self, trigger: usize, now: i64) -> u64 {
+    pub(crate) fn clear_all(&self, trigger: usize, now: i64) -> u64 {
         self.keyed(trigger).map_or(0, |state| state.clear_all(now))
     }
 
     /// Keeps a key from being raised until a moment, inclusive; without one, until
     /// [`unsuppress`](Self::unsuppress). Hits are still counted. Returns false when as many keys
     /// are suppressed as the trigger remembers, or when there is no such trigger or key.
-    pub fn suppress(
+    pub(crate) fn suppress(
         &self,
         trigger: usize,
         key: &[KeyValue],
@@ -419,7 +404,7 @@ impl TriggerStore {
     }
 
     /// Ends a suppression. Returns whether there was one.
-    pub fn unsuppress(&self, trigger: usize, key: &[KeyValue]) -> bool {
+    pub(crate) fn unsuppress(&self, trigger: usize, key: &[KeyValue]) -> bool {
         self.keyed(trigger).is_some_and(|state| state.unsuppress(key))
     }
 
@@ -445,7 +430,7 @@ impl TriggerStore {
     }
 
     /// Changes how long a trigger stays active, from the next raise on.
-    pub fn set_hold(&self, trigger: usize, hold: Option<i64>) {
+    pub(crate) fn set_hold(&self, trigger: usize, hold: Option<i64>) {
         if let Some(trigger) = self.triggers.get(trigger) {
             trigger.hold.store(hold_of(hold), Relaxed);
         }
@@ -453,7 +438,7 @@ impl TriggerStore {
 
     /// Changes the length of a window. The window begins anew for each key, because its old slices
     /// have another length. Nothing happens when it has that length already.
-    pub fn set_per(&self, trigger: usize, window: usize, per: i64) {
+    pub(crate) fn set_per(&self, trigger: usize, window: usize, per: i64) {
         if let Some(state) = self.keyed(trigger) {
             state.set_per(window, per);
         }
@@ -469,7 +454,7 @@ impl TriggerStore {
     }
 
     /// Memory of a trigger of this shape, in bytes.
-    pub fn memory_of(shape: &TriggerShape) -> u64 {
+    pub(crate) fn memory_of(shape: &TriggerShape) -> u64 {
         layout::Layout::new(shape).memory()
     }
 
@@ -481,7 +466,7 @@ impl TriggerStore {
 
     /// The number of keys that a trigger of this shape has room for, as in
     /// [`TriggerCounts::capacity`].
-    pub fn capacity_of(shape: &TriggerShape) -> u64 {
+    pub(crate) fn capacity_of(shape: &TriggerShape) -> u64 {
         Keyed::rows_of(shape) as u64
     }
 }

@@ -6,6 +6,7 @@
 use crate::event::{Kind, Record};
 use mrule_dataplane::live::{ForwardCounts, PortCounts, Report};
 use mrule_dataplane::station::{Cause, Counts};
+use mrule_engine::counters::Counters;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,17 @@ const QUIET_PERIOD: Duration = Duration::from_secs(10);
 /// The time between two checks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The drops so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Lost {
-    /// Frames dropped by the kernel before they were read.
-    lost_frames: u64,
-    /// Frames that were not forwarded.
-    not_forwarded: u64,
-    /// Copies.
-    copies: u64,
+mrule_engine::counters! {
+    /// The drops so far.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    struct Lost {
+        /// Frames dropped by the kernel before they were read.
+        lost_frames: u64,
+        /// Frames that were not forwarded.
+        not_forwarded: u64,
+        /// Copies.
+        copies: u64,
+    }
 }
 
 /// Watches the drops.
@@ -57,15 +60,6 @@ impl Lost {
         }
     }
 
-    /// The sums of removed stations disappear, so a sum can become smaller.
-    fn since(self, before: Lost) -> Lost {
-        Lost {
-            lost_frames: self.lost_frames.saturating_sub(before.lost_frames),
-            not_forwarded: self.not_forwarded.saturating_sub(before.not_forwarded),
-            copies: self.copies.saturating_sub(before.copies),
-        }
-    }
-
     fn total(self) -> u64 {
         self.lost_frames + self.not_forwarded + self.copies
     }
@@ -89,7 +83,7 @@ impl Drops {
 
     fn look_at(&mut self, lost: Lost, now: Instant) -> Option<Record> {
         let (then, before) = self.seen.replace((now, lost))?;
-        let new = lost.since(before);
+        let new = lost.since(&before);
         let seconds = now.saturating_duration_since(then).as_secs_f64().max(1e-3);
         let rate = new.total() as f64 / seconds;
         if rate > self.rate {
@@ -102,7 +96,7 @@ impl Drops {
             }
         }
         let alarm = self.alarm.take_if(|alarm| now.saturating_duration_since(alarm.last) >= QUIET_PERIOD)?;
-        let all = lost.since(alarm.before);
+        let all = lost.since(&alarm.before);
         let limit = self.rate;
         Some(record(
             Kind::DropsCleared,

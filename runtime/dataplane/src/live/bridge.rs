@@ -213,7 +213,7 @@ impl Bridges {
         for port in 0..self.peers.len() {
             let now = self.ask(port);
             if let (Some(now), Some((before, sum))) = (now, self.counts.get_mut(port)) {
-                sum.add(before.as_ref(), &now);
+                sum.count(before.as_ref(), &now);
                 *before = Some(now);
             }
         }

@@ -9,70 +9,74 @@ use mrule_engine::totals::{RetiredTotals, Totals};
 use std::io;
 use std::time::Duration;
 
-/// The counters of one port's frames.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PortCounts {
-    /// The name of the interface.
-    pub name: String,
-    /// Frames that the kernel had for this process, without dropped frames of the prefilter:
-    /// `frames + kernel_drops + malformed`, once the ring is drained.
-    pub received: u64,
-    /// Frames that the kernel dropped because the ring was full.
-    pub kernel_drops: u64,
-    /// How often the ring was full.
-    pub ring_full: u64,
-    /// Frames that were read.
-    pub frames: u64,
-    /// Length of these frames on the wire, in bytes; super-frames uncut.
-    pub bytes: u64,
-    /// Frames of blocks that contradicted themselves: a fault of the kernel.
-    pub malformed: u64,
-    /// Super-frames (GSO, GRO) among the read frames that were cut into packets.
-    pub super_frames: u64,
-    /// The packets that these super-frames became.
-    pub segments: u64,
-    /// Super-frames that were decided uncut, because mirrorc cannot cut them (tunnels).
-    pub unsegmented: u64,
-    /// Packets whose checksum was completed.
-    pub checksums_completed: u64,
-    /// Frames without bytes that copies may need, because there was no room for them.
-    pub truncated: u64,
-    /// Of these, frames longer than a block of the ring of which only the head is there: more of
-    /// them waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
-    pub long_lost: u64,
-    /// Memory of all workers' rings for this interface, in bytes.
-    pub ring_bytes: u64,
-    /// Frames of which the kernel delivered only the head, because no rule could want more.
-    pub clipped: u64,
-    /// Whether the kernel drops what no rule could want. Such packets are not among `received`, nor
-    /// counted anywhere.
-    pub prefilter: bool,
-    /// Packets that the interface itself counted as received meanwhile, in its own way: near
-    /// `received` plus what the prefilter dropped.
-    pub entered: u64,
-    /// Counters of the frames that the workers had to forward. `None`: the kernel forwards, or
-    /// nothing does.
-    pub forward: Option<ForwardCounts>,
-    /// Counters of the kernel's redirect. `None`: the workers forward, or nothing does.
-    pub redirect: Option<RedirectCounts>,
+mrule_engine::counters! {
+    /// The counters of one port's frames.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct PortCounts {
+        /// The name of the interface.
+        pub name: String as kept,
+        /// Frames that the kernel had for this process, without dropped frames of the prefilter:
+        /// `frames + kernel_drops + malformed`, once the ring is drained.
+        pub received: u64,
+        /// Frames that the kernel dropped because the ring was full.
+        pub kernel_drops: u64,
+        /// How often the ring was full.
+        pub ring_full: u64,
+        /// Frames that were read.
+        pub frames: u64,
+        /// Length of these frames on the wire, in bytes; super-frames uncut.
+        pub bytes: u64,
+        /// Frames of blocks that contradicted themselves: a fault of the kernel.
+        pub malformed: u64,
+        /// Super-frames (GSO, GRO) among the read frames that were cut into packets.
+        pub super_frames: u64,
+        /// The packets that these super-frames became.
+        pub segments: u64,
+        /// Super-frames that were decided uncut, because mirrorc cannot cut them (tunnels).
+        pub unsegmented: u64,
+        /// Packets whose checksum was completed.
+        pub checksums_completed: u64,
+        /// Frames without bytes that copies may need, because there was no room for them.
+        pub truncated: u64,
+        /// Of these, frames longer than a block of the ring of which only the head is there: more
+        /// of them waited than [`LONG_QUEUE`](crate::sys::tap::LONG_QUEUE).
+        pub long_lost: u64,
+        /// Memory of all workers' rings for this interface, in bytes.
+        pub ring_bytes: u64,
+        /// Frames of which the kernel delivered only the head, because no rule could want more.
+        pub clipped: u64,
+        /// Whether the kernel drops what no rule could want. Such packets are not among `received`,
+        /// nor counted anywhere.
+        pub prefilter: bool as kept,
+        /// Packets that the interface itself counted as received meanwhile, in its own way: near
+        /// `received` plus what the prefilter dropped.
+        pub entered: u64 as kept,
+        /// Counters of the frames that the workers had to forward. `None`: the kernel forwards, or
+        /// nothing does.
+        pub forward: Option<ForwardCounts>,
+        /// Counters of the kernel's redirect. `None`: the workers forward, or nothing does.
+        pub redirect: Option<RedirectCounts> as kept,
+    }
 }
 
-/// What the kernel forwarded during this run, by the counters of its tc action; a super-frame
-/// counts as the packets that it stands for. Forwarding continues while a run begins and ends, so
-/// the number is near the read packets, but not equal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RedirectCounts {
-    /// Packets forwarded.
-    pub packets: u64,
-    /// Bytes of these packets.
-    pub bytes: u64,
-    /// Of these packets: packets that the other interface did not accept.
-    pub failed: u64,
+mrule_engine::counters! {
+    /// What the kernel forwarded during this run, by the counters of its tc action; a super-frame
+    /// counts as the packets that it stands for. Forwarding continues while a run begins and ends,
+    /// so the number is near the read packets, but not equal.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub struct RedirectCounts {
+        /// Packets forwarded.
+        pub packets: u64,
+        /// Bytes of these packets.
+        pub bytes: u64,
+        /// Of these packets: packets that the other interface did not accept.
+        pub failed: u64,
+    }
 }
 
 impl RedirectCounts {
     /// Adds what a redirect counted since `before`. A newly installed redirect began at 0.
-    pub(super) fn add(&mut self, before: Option<&Redirect>, now: &Redirect) {
+    pub(super) fn count(&mut self, before: Option<&Redirect>, now: &Redirect) {
         let same = before.filter(|before| before.is_same(now) && before.bytes <= now.bytes);
         let (packets, bytes, failed) = same.map_or((0, 0, 0), |b| (b.packets, b.bytes, b.failed));
         self.packets += u64::from(now.packets.wrapping_sub(packets));
@@ -81,24 +85,26 @@ impl RedirectCounts {
     }
 }
 
-/// Counters of frames that had to be forwarded: `sent + busy + too_long + down + truncated +
-/// refused` is the number of frames read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ForwardCounts {
-    /// Frames that were handed to the other interface.
-    pub sent: u64,
-    /// Bytes of these frames.
-    pub sent_bytes: u64,
-    /// Frames for which the other interface had no room (ENOBUFS, EAGAIN).
-    pub busy: u64,
-    /// Frames longer than the other interface accepts (EMSGSIZE).
-    pub too_long: u64,
-    /// Frames whose other interface was down or gone (ENETDOWN, ENXIO, ENODEV).
-    pub down: u64,
-    /// Frames for whose bytes the ring had no room.
-    pub truncated: u64,
-    /// Frames that were refused for another reason.
-    pub refused: u64,
+mrule_engine::counters! {
+    /// Counters of frames that had to be forwarded: `sent + busy + too_long + down + truncated +
+    /// refused` is the number of frames read.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub struct ForwardCounts {
+        /// Frames that were handed to the other interface.
+        pub sent: u64,
+        /// Bytes of these frames.
+        pub sent_bytes: u64,
+        /// Frames for which the other interface had no room (ENOBUFS, EAGAIN).
+        pub busy: u64,
+        /// Frames longer than the other interface accepts (EMSGSIZE).
+        pub too_long: u64,
+        /// Frames whose other interface was down or gone (ENETDOWN, ENXIO, ENODEV).
+        pub down: u64,
+        /// Frames for whose bytes the ring had no room.
+        pub truncated: u64,
+        /// Frames that were refused for another reason.
+        pub refused: u64,
+    }
 }
 
 impl ForwardCounts {
@@ -115,64 +121,12 @@ impl ForwardCounts {
             _ => &mut self.refused,
         } += 1;
     }
-
-    fn add(&mut self, more: &ForwardCounts) {
-        let ForwardCounts { sent, sent_bytes, busy, too_long, down, truncated, refused } = more;
-        self.sent += sent;
-        self.sent_bytes += sent_bytes;
-        self.busy += busy;
-        self.too_long += too_long;
-        self.down += down;
-        self.truncated += truncated;
-        self.refused += refused;
-    }
 }
 
 impl PortCounts {
     /// Empty counters.
     pub(super) fn of(name: &str) -> PortCounts {
         PortCounts { name: name.to_owned(), ..PortCounts::default() }
-    }
-
-    pub(super) fn add(&mut self, more: &PortCounts) {
-        let PortCounts {
-            name: _,
-            received,
-            kernel_drops,
-            ring_full,
-            frames,
-            bytes,
-            malformed,
-            super_frames,
-            segments,
-            unsegmented,
-            checksums_completed,
-            truncated,
-            long_lost,
-            ring_bytes,
-            clipped,
-            prefilter: _,
-            entered: _,
-            forward,
-            redirect: _,
-        } = more;
-        self.received += received;
-        self.kernel_drops += kernel_drops;
-        self.ring_full += ring_full;
-        self.frames += frames;
-        self.bytes += bytes;
-        self.malformed += malformed;
-        self.super_frames += super_frames;
-        self.segments += segments;
-        self.unsegmented += unsegmented;
-        self.checksums_completed += checksums_completed;
-        self.truncated += truncated;
-        self.long_lost += long_lost;
-        self.ring_bytes += ring_bytes;
-        self.clipped += clipped;
-        if let Some(more) = forward {
-            self.forward.get_or_insert_default().add(more);
-        }
     }
 
     /// The number of packets that the port's frames became.

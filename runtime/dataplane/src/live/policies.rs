@@ -13,6 +13,7 @@ use crate::capture::Interface;
 use crate::error::Error;
 use crate::station::{self, Stations};
 use mrule_compiler::hir::{Program, Station};
+use mrule_engine::counters::Counters;
 use mrule_engine::decider::{Decider, Migration};
 use mrule_engine::policy::Origin;
 use mrule_engine::policy::{Label, Policy};
@@ -144,8 +145,8 @@ impl Live {
     }
 
     /// Loads a policy, or replaces the policy with this name. A replacement should be made by
-    /// [`Policy::succeed`] of the old policy. When this returns, the workers decide by it. Waits
-    /// until its stations are open.
+    /// [`Policy::try_succeed`] of the old policy. When this returns, the workers decide by it.
+    /// Waits until its stations are open.
     ///
     /// # Errors
     /// As for [`opening`](Self::opening), [`Opening::open`] and [`load_opened`](Self::load_opened).

@@ -8,6 +8,7 @@ use super::bounds::{Bounds, Gate};
 use crate::station::{Copy, StationProducer};
 use mrule_compiler::abi::Packet;
 use mrule_compiler::helpers;
+use mrule_engine::counters::Counters;
 use mrule_engine::decider::{Decider, Migration, Observer};
 use mrule_engine::policy::Policy;
 use mrule_engine::totals::{RetiredTotals, Totals};

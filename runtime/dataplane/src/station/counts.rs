@@ -64,42 +64,46 @@ impl Cause {
     }
 }
 
-/// The counters of one station so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The station's name.
-    pub station: String,
-    /// Copies offered: `sent + dropped + waiting`.
-    pub requested: u64,
-    /// Bytes offered: `sent_bytes + cut_bytes + dropped_bytes`, and the bytes of waiting copies.
-    pub requested_bytes: u64,
-    /// Copies handed over: to the network, or to the system call for the file or pipe.
-    pub sent: u64,
-    /// Bytes of these copies, without the headers of tunnels and files.
-    pub sent_bytes: u64,
-    /// Of the sent copies: copies that were shortened because they did not fit the path.
-    pub cut: u64,
-    /// Bytes that these copies lost.
-    pub cut_bytes: u64,
-    /// Of the sent copies: copies that were sent while the host's next hop had not answered. The
-    /// kernel keeps a few of them until the next hop answers, and silently drops the others.
-    pub unanswered: u64,
-    /// How often the network or the kernel reported later that copies did not arrive (ICMP errors,
-    /// a silent next hop). Each report is about a copy that counts as sent.
-    pub network_errors: u64,
-    /// Of an `interface` station: packets of any sender that the interface did not transmit
-    /// meanwhile (its errors and drops). Copies among them count as sent.
-    pub link_drops: u64,
-    /// Copies dropped, by cause, in the order of [`Cause::ALL`].
-    pub dropped: [u64; Cause::ALL.len()],
-    /// Bytes of all dropped copies.
-    pub dropped_bytes: u64,
-    /// Copies in the queue, or gathered and not yet written.
-    pub waiting: u64,
-    /// Why the station is down. `None`: it is up.
-    pub down: Option<String>,
-    /// The station is drained: it gets no more copies.
-    pub drained: bool,
+mrule_engine::counters! {
+    /// The counters of one station so far.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Counts {
+        /// The station's name.
+        pub station: String as kept,
+        /// Copies offered: `sent + dropped + waiting`.
+        pub requested: u64,
+        /// Bytes offered: `sent_bytes + cut_bytes + dropped_bytes`, and the bytes of waiting
+        /// copies.
+        pub requested_bytes: u64,
+        /// Copies handed over: to the network, or to the system call for the file or pipe.
+        pub sent: u64,
+        /// Bytes of these copies, without the headers of tunnels and files.
+        pub sent_bytes: u64,
+        /// Of the sent copies: copies that were shortened because they did not fit the path.
+        pub cut: u64,
+        /// Bytes that these copies lost.
+        pub cut_bytes: u64,
+        /// Of the sent copies: copies that were sent while the host's next hop had not answered.
+        /// The kernel keeps a few of them until the next hop answers, and silently drops the
+        /// others.
+        pub unanswered: u64,
+        /// How often the network or the kernel reported later that copies did not arrive (ICMP
+        /// errors, a silent next hop). Each report is about a copy that counts as sent.
+        pub network_errors: u64,
+        /// Of an `interface` station: packets of any sender that the interface did not transmit
+        /// meanwhile (its errors and drops). Copies among them count as sent.
+        pub link_drops: u64,
+        /// Copies dropped, by cause, in the order of [`Cause::ALL`].
+        pub dropped: [u64; Cause::ALL.len()],
+        /// Bytes of all dropped copies.
+        pub dropped_bytes: u64,
+        /// Copies in the queue, or gathered and not yet written.
+        pub waiting: u64,
+        /// Why the station is down. `None`: it is up.
+        pub down: Option<String> as kept,
+        /// The station is drained: it gets no more copies.
+        pub drained: bool as kept,
+    }
 }
 
 impl Counts {
@@ -111,24 +115,6 @@ impl Counts {
     /// Copies dropped by this cause.
     pub fn dropped_by(&self, cause: Cause) -> u64 {
         self.dropped.get(cause as usize).copied().unwrap_or(0)
-    }
-
-    /// Adds the counters of another station.
-    pub fn add(&mut self, more: &Counts) {
-        self.requested += more.requested;
-        self.requested_bytes += more.requested_bytes;
-        self.sent += more.sent;
-        self.sent_bytes += more.sent_bytes;
-        self.cut += more.cut;
-        self.cut_bytes += more.cut_bytes;
-        self.unanswered += more.unanswered;
-        self.network_errors += more.network_errors;
-        self.link_drops += more.link_drops;
-        self.dropped_bytes += more.dropped_bytes;
-        self.waiting += more.waiting;
-        for (sum, more) in self.dropped.iter_mut().zip(more.dropped) {
-            *sum += more;
-        }
     }
 
     /// Whether no copy waits and all sums of copies and bytes add up.

@@ -82,7 +82,7 @@ fn bits(was: &Program, is: &Program) -> Vec<(u32, u32)> {
 
 impl Decider {
     /// Seeds the counters of rules, limits and triggers, each in the order of the program.
-    pub fn count_from(
+    pub(crate) fn count_from(
         &mut self,
         rules: impl Iterator<Item = u64>,
         limits: impl Iterator<Item = u64>,

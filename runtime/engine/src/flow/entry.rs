@@ -14,30 +14,30 @@ pub(super) const MOST: u64 = (1 << 48) - 1;
 pub(super) mod flag {
     use super::TAGS;
     /// The place is in use.
-    pub const ALIVE: u64 = 1 << TAGS;
+    pub(crate) const ALIVE: u64 = 1 << TAGS;
     /// The higher end is the client.
-    pub const HIGHER: u64 = 1 << (TAGS + 1);
+    pub(crate) const HIGHER: u64 = 1 << (TAGS + 1);
     /// Both ends have spoken, as in the field `flow.established`.
-    pub const ESTABLISHED: u64 = 1 << (TAGS + 2);
+    pub(crate) const ESTABLISHED: u64 = 1 << (TAGS + 2);
     /// The flow is worth keeping when the table is full: it is established, or was found in
     /// mid-stream with both ends alive.
-    pub const SETTLED: u64 = 1 << (TAGS + 3);
+    pub(crate) const SETTLED: u64 = 1 << (TAGS + 3);
     /// TCP: the flow was reset.
-    pub const RESET: u64 = 1 << (TAGS + 4);
+    pub(crate) const RESET: u64 = 1 << (TAGS + 4);
     /// TCP: a SYN has shown which end is the client.
-    pub const OPENED: u64 = 1 << (TAGS + 5);
+    pub(crate) const OPENED: u64 = 1 << (TAGS + 5);
     /// TCP: the lower end has sent FIN.
-    pub const FIN: u64 = 1 << (TAGS + 6);
+    pub(crate) const FIN: u64 = 1 << (TAGS + 6);
     /// TCP: the sequence number at offset 0 of the lower end's stream is known.
-    pub const BASE: u64 = 1 << (TAGS + 8);
+    pub(crate) const BASE: u64 = 1 << (TAGS + 8);
     /// TCP: the base in `BASE` comes from the lower end's SYN.
-    pub const ISN: u64 = 1 << (TAGS + 10);
+    pub(crate) const ISN: u64 = 1 << (TAGS + 10);
     /// The lower end has sent payload.
-    pub const DATA: u64 = 1 << (TAGS + 12);
+    pub(crate) const DATA: u64 = 1 << (TAGS + 12);
 
     /// Shifts a bit of the lower end to the same bit of this end.
     #[inline(always)]
-    pub const fn of(bit: u64, end: usize) -> u64 {
+    pub(crate) const fn of(bit: u64, end: usize) -> u64 {
         bit << end
     }
 }
@@ -108,7 +108,7 @@ fn pieces(upper: u64, lower: u64) -> u32 {
 
 impl Entry {
     /// A flow at its first packet. It is in no list yet.
-    pub fn new(key: &Key, from: usize, time: i64) -> Entry {
+    pub(crate) fn new(key: &Key, from: usize, time: i64) -> Entry {
         let client = if from == 1 { flag::HIGHER } else { 0 };
         let tags = key.tags & KEY | flag::ALIVE | client;
         Entry { addresses: key.addresses, ports: key.ports, tags, first: time, ..Entry::default() }
@@ -116,19 +116,19 @@ impl Entry {
 
     /// Whether the entry is the flow of this key.
     #[inline(always)]
-    pub fn is(&self, key: &Key) -> bool {
+    pub(crate) fn is(&self, key: &Key) -> bool {
         let alive = self.tags & (KEY | flag::ALIVE) == key.tags | flag::ALIVE;
         alive && self.ports == key.ports && self.addresses == key.addresses
     }
 
     /// The flow's key.
-    pub fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key { addresses: self.addresses, ports: self.ports, tags: self.tags & KEY }
     }
 
     /// Prefetches each cache line of the entry.
     #[inline(always)]
-    pub fn prefetch(&self) {
+    pub(crate) fn prefetch(&self) {
         prefetch(&self.addresses);
         prefetch(&self.tags);
         prefetch(&self.sides[1].top);
@@ -136,74 +136,74 @@ impl Entry {
 
     /// Which of these flags are set.
     #[inline(always)]
-    pub fn tags(&self, flags: u64) -> u64 {
+    pub(crate) fn tags(&self, flags: u64) -> u64 {
         self.tags & flags
     }
 
     /// Whether all of these flags are set.
     #[inline(always)]
-    pub fn has(&self, flags: u64) -> bool {
+    pub(crate) fn has(&self, flags: u64) -> bool {
         self.tags & flags == flags
     }
 
     /// The flags of one end at the lower end's bits, so that callers need no [`flag::of`].
     #[inline(always)]
-    pub fn end(&self, from: usize) -> u64 {
+    pub(crate) fn end(&self, from: usize) -> u64 {
         self.tags >> from
     }
 
     /// Whether at least one of these flags is set.
     #[inline(always)]
-    pub fn any(&self, flags: u64) -> bool {
+    pub(crate) fn any(&self, flags: u64) -> bool {
         self.tags & flags != 0
     }
 
     #[inline(always)]
-    pub fn set(&mut self, flags: u64) {
+    pub(crate) fn set(&mut self, flags: u64) {
         self.tags |= flags;
     }
 
     #[inline(always)]
-    pub fn clear(&mut self, flags: u64) {
+    pub(crate) fn clear(&mut self, flags: u64) {
         self.tags &= !flags;
     }
 
     /// Which end is the client: 0 the lower, 1 the higher.
     #[inline(always)]
-    pub fn client(&self) -> usize {
+    pub(crate) fn client(&self) -> usize {
         usize::from(self.has(flag::HIGHER))
     }
 
     /// The protocol number.
     #[inline(always)]
-    pub fn proto(&self) -> u8 {
+    pub(crate) fn proto(&self) -> u8 {
         (self.tags >> 24) as u8
     }
 
     /// The number of the application.
     #[inline(always)]
-    pub fn app(&self) -> u8 {
+    pub(crate) fn app(&self) -> u8 {
         (self.tags >> APP) as u8
     }
 
-    pub fn set_app(&mut self, app: App) {
+    pub(crate) fn set_app(&mut self, app: App) {
         self.tags = self.tags & !(0xff << APP) | (app as u64) << APP;
     }
 
     /// Time of the last packet.
-    pub fn last(&self) -> i64 {
+    pub(crate) fn last(&self) -> i64 {
         self.first.saturating_add(self.last_after())
     }
 
     /// Time of the last packet relative to the first.
     #[inline(always)]
-    pub fn last_after(&self) -> i64 {
+    pub(crate) fn last_after(&self) -> i64 {
         self.last as i64 >> LINK_BITS
     }
 
     /// A time relative to the first packet, as exactly as an entry can keep it.
     #[inline(always)]
-    pub fn after(&self, time: i64) -> i64 {
+    pub(crate) fn after(&self, time: i64) -> i64 {
         match time.checked_sub(self.first) {
             Some(after) if after << LINK_BITS >> LINK_BITS == after => after,
             _ => self.years_after(time),
@@ -219,19 +219,19 @@ impl Entry {
     /// Notes a packet at this time relative to the first packet. A packet that is earlier than the
     /// last one does not move the time back.
     #[inline(always)]
-    pub fn touch(&mut self, after: i64) {
+    pub(crate) fn touch(&mut self, after: i64) {
         self.set_last(after.max(self.last_after()));
     }
 
     /// Sets the time of the last packet relative to the first.
     #[inline(always)]
-    pub fn set_last(&mut self, after: i64) {
+    pub(crate) fn set_last(&mut self, after: i64) {
         self.last = (after << LINK_BITS) as u64 | self.last & LINK;
     }
 
     /// Counts a packet of `bytes` bytes from this end.
     #[inline(always)]
-    pub fn count(&mut self, from: usize, bytes: u32) {
+    pub(crate) fn count(&mut self, from: usize, bytes: u32) {
         let side = &mut self.sides[from & 1];
         add(&mut side.packets, 1);
         add(&mut side.bytes, u64::from(bytes));
@@ -239,31 +239,31 @@ impl Entry {
 
     /// Packets and bytes from this end.
     #[inline(always)]
-    pub fn counted(&self, from: usize) -> (u64, u64) {
+    pub(crate) fn counted(&self, from: usize) -> (u64, u64) {
         let side = &self.sides[from & 1];
         (number(side.packets), number(side.bytes))
     }
 
     /// The length of this end's stream, in bytes.
     #[inline(always)]
-    pub fn top(&self, from: usize) -> u64 {
+    pub(crate) fn top(&self, from: usize) -> u64 {
         number(self.sides[from & 1].top)
     }
 
     #[inline(always)]
-    pub fn set_top(&mut self, from: usize, top: u64) {
+    pub(crate) fn set_top(&mut self, from: usize, top: u64) {
         let word = &mut self.sides[from & 1].top;
         *word = *word & PIECE | top.min(MOST) << PIECE_BITS;
     }
 
     /// The sequence number at offset 0 of this end's stream.
     #[inline(always)]
-    pub fn base(&self, from: usize) -> u32 {
+    pub(crate) fn base(&self, from: usize) -> u32 {
         let [a, b] = &self.sides;
         if from == 0 { pieces(a.top, b.bytes) } else { pieces(b.packets, b.top) }
     }
 
-    pub fn set_base(&mut self, from: usize, base: u32) {
+    pub(crate) fn set_base(&mut self, from: usize, base: u32) {
         let [a, b] = &mut self.sides;
         let (upper, lower) =
             if from == 0 { (&mut a.top, &mut b.bytes) } else { (&mut b.packets, &mut b.top) };
@@ -273,24 +273,24 @@ impl Entry {
 
     /// The next place in the flow's list (24 bits).
     #[inline(always)]
-    pub fn next(&self) -> u32 {
+    pub(crate) fn next(&self) -> u32 {
         pieces(self.last & LINK, self.sides[0].bytes)
     }
 
     #[inline(always)]
-    pub fn set_next(&mut self, id: u32) {
+    pub(crate) fn set_next(&mut self, id: u32) {
         self.last = self.last & !LINK | u64::from(id >> PIECE_BITS) & LINK;
         set_piece(&mut self.sides[0].bytes, id);
     }
 
     /// The previous place in the flow's list (24 bits).
     #[inline(always)]
-    pub fn prev(&self) -> u32 {
+    pub(crate) fn prev(&self) -> u32 {
         pieces(self.tags >> PREV, self.sides[0].packets)
     }
 
     #[inline(always)]
-    pub fn set_prev(&mut self, id: u32) {
+    pub(crate) fn set_prev(&mut self, id: u32) {
         self.tags = self.tags & ((1 << PREV) - 1) | u64::from(id >> PIECE_BITS) << PREV;
         set_piece(&mut self.sides[0].packets, id);
     }

@@ -55,18 +55,18 @@ impl Fragments {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn new(datagrams: usize) -> Result<Fragments, NoMemory> {
+    pub(crate) fn new(datagrams: usize) -> Result<Fragments, NoMemory> {
         let sets = datagrams.div_ceil(WAYS).max(1);
         Ok(Fragments { records: list(sets.saturating_mul(WAYS))?, sets, forgotten: 0 })
     }
 
     /// Memory for about this number of datagrams, in bytes.
-    pub fn memory_of(datagrams: usize) -> u64 {
+    pub(crate) fn memory_of(datagrams: usize) -> u64 {
         datagrams.div_ceil(WAYS).max(1) as u64 * (WAYS * size_of::<Record>()) as u64
     }
 
     /// Memory, in bytes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.sets * WAYS * size_of::<Record>()
     }
 
@@ -79,7 +79,7 @@ impl Fragments {
     }
 
     /// Remembers a first fragment.
-    pub fn remember(&mut self, datagram: Datagram, first: First, time: i64, seeds: &Seeds) {
+    pub(crate) fn remember(&mut self, datagram: Datagram, first: First, time: i64, seeds: &Seeds) {
         let set = self.set(&datagram, seeds);
         let same = set.iter().position(|r| r.used && r.datagram == datagram);
         let free = || set.iter().position(|r| !r.used || is_over(r, time));
@@ -93,7 +93,7 @@ impl Fragments {
     }
 
     /// What the first fragment of a datagram said.
-    pub fn find(&mut self, datagram: &Datagram, time: i64, seeds: &Seeds) -> Option<First> {
+    pub(crate) fn find(&mut self, datagram: &Datagram, time: i64, seeds: &Seeds) -> Option<First> {
         if self.records.is_empty() {
             return None;
         }

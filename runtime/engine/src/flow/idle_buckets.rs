@@ -90,13 +90,13 @@ fn slot(bucket: i64) -> usize {
 
 impl IdleBuckets {
     /// Bytes of memory, whatever the number of flows.
-    pub const MEMORY: usize = size_of::<IdleBuckets>() + 2 * SPAN * size_of::<[u32; 2]>();
+    pub(crate) const MEMORY: usize = size_of::<IdleBuckets>() + 2 * SPAN * size_of::<[u32; 2]>();
 
     /// Buckets for at most this number of flows.
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn new(flows: usize) -> Result<IdleBuckets, NoMemory> {
+    pub(crate) fn new(flows: usize) -> Result<IdleBuckets, NoMemory> {
         let flows = flows as u32;
         let mut nodes = list(2 * SPAN)?;
         nodes.extend((0..2 * SPAN as u32).map(|i| [flows + i; 2]));
@@ -105,7 +105,7 @@ impl IdleBuckets {
     }
 
     /// Memory, in bytes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         size_of::<IdleBuckets>() + self.nodes.len() * size_of::<[u32; 2]>()
     }
 
@@ -143,7 +143,7 @@ impl IdleBuckets {
     }
 
     /// Adds a flow that is in no list.
-    pub fn link(&mut self, flows: &mut [Entry], id: u32, class: Class) {
+    pub(crate) fn link(&mut self, flows: &mut [Entry], id: u32, class: Class) {
         let slot = self.home(flows[id as usize].last());
         let node = self.node(class, slot);
         let tail = self.prev(flows, node);
@@ -153,7 +153,7 @@ impl IdleBuckets {
     }
 
     /// Takes a flow out of its list.
-    pub fn unlink(&mut self, flows: &mut [Entry], id: u32) {
+    pub(crate) fn unlink(&mut self, flows: &mut [Entry], id: u32) {
         let (before, after) = (self.prev(flows, id), self.next(flows, id));
         self.join(flows, before, after);
     }
@@ -161,7 +161,7 @@ impl IdleBuckets {
     /// The flow of a class that has been idle the longest. The flow stays where it is. The search
     /// moves at most `meetings` flows that are younger than their bucket. If there are more such
     /// flows in front, the answer is the longest idle of the flows that it moved.
-    pub fn idlest(&mut self, flows: &mut [Entry], class: Class, meetings: usize) -> Option<u32> {
+    pub(crate) fn idlest(&mut self, flows: &mut [Entry], class: Class, meetings: usize) -> Option<u32> {
         let mut best = None;
         for _ in 0..meetings {
             let Some((id, slot)) = self.oldest(flows, class) else { break };
@@ -189,13 +189,13 @@ impl IdleBuckets {
     }
 
     /// Sets the clock for the first time.
-    pub fn start(&mut self, time: i64) {
+    pub(crate) fn start(&mut self, time: i64) {
         self.clock = bucket(time);
         self.base = self.clock + AHEAD - SPAN as i64 + 1;
     }
 
     /// Sets the clock.
-    pub fn tick(&mut self, flows: &mut [Entry], time: i64) {
+    pub(crate) fn tick(&mut self, flows: &mut [Entry], time: i64) {
         let clock = bucket(time);
         if clock == self.clock {
             return;

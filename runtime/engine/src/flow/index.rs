@@ -26,7 +26,7 @@ impl Index {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn new(flows: usize) -> Result<Index, NoMemory> {
+    pub(crate) fn new(flows: usize) -> Result<Index, NoMemory> {
         let bits = usize::BITS - flows.saturating_sub(1).leading_zeros();
         let place = (1 << bits) - 1;
         let tag = ((1 << DISTANCE) - 1) & !place;
@@ -36,7 +36,7 @@ impl Index {
     }
 
     /// Memory, in bytes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.slots.len() * size_of::<u32>()
     }
 
@@ -62,7 +62,7 @@ impl Index {
 
     /// Prefetches the home slot of a hash.
     #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
+    pub(crate) fn prefetch(&self, hash: u64) {
         if let Some(slot) = self.slots.get(self.home(hash)) {
             prefetch(slot);
         }
@@ -70,13 +70,13 @@ impl Index {
 
     /// The home slot of a hash.
     #[inline(always)]
-    pub fn first(&self, hash: u64) -> u32 {
+    pub(crate) fn first(&self, hash: u64) -> u32 {
         self.slots.get(self.home(hash)).copied().unwrap_or(0)
     }
 
     /// The first place whose hash may be `hash`, given its home slot.
     #[inline(always)]
-    pub fn guess(&self, hash: u64, first: u32) -> Option<u32> {
+    pub(crate) fn guess(&self, hash: u64, first: u32) -> Option<u32> {
         match first {
             0 => None,
             slot if slot & self.tag == self.tag(hash) => Some(slot & self.place),
@@ -86,7 +86,7 @@ impl Index {
 
     /// The place with this hash for which `is` holds.
     #[inline(always)]
-    pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let tag = self.tag(hash);
         let mut at = self.home(hash);
         loop {
@@ -102,7 +102,7 @@ impl Index {
     }
 
     /// Adds a place. There must be room: there is, while at most `flows` places are in the index.
-    pub fn insert(&mut self, hash: u64, place: u32) {
+    pub(crate) fn insert(&mut self, hash: u64, place: u32) {
         let mut at = self.home(hash);
         let mut distance = 0;
         while let Some(&slot) = self.slots.get(at)
@@ -116,7 +116,7 @@ impl Index {
     }
 
     /// Removes a place that was added with this hash. `hash_of` gives the hashes of other places.
-    pub fn remove(&mut self, hash: u64, place: u32, hash_of: impl Fn(u32) -> u64) {
+    pub(crate) fn remove(&mut self, hash: u64, place: u32, hash_of: impl Fn(u32) -> u64) {
         let mut hole = self.home(hash);
         while self.slots[hole] != 0 && self.slots[hole] & self.place != place {
             hole = self.after(hole);

@@ -33,7 +33,7 @@ const IDENTIFIED: u64 = 1 << 33;
 
 impl Key {
     /// A key of these ends, the lower one first, without tags and ids.
-    pub fn of([low, high]: [u128; 2], ports: [u16; 2], proto: u8, v6: bool) -> Key {
+    pub(crate) fn of([low, high]: [u128; 2], ports: [u16; 2], proto: u8, v6: bool) -> Key {
         let word = |at: u128, shift: u32| (at >> shift) as u64;
         Key {
             addresses: [word(low, 64), word(low, 0), word(high, 64), word(high, 0)],
@@ -43,7 +43,7 @@ impl Key {
     }
 
     /// The key with these VLAN ids and the id of an echo or a tunnel.
-    pub fn tagged(self, [outer, inner]: [u16; 2], id: Option<u32>) -> Key {
+    pub(crate) fn tagged(self, [outer, inner]: [u16; 2], id: Option<u32>) -> Key {
         let vlans = u64::from(outer & 0xfff) | u64::from(inner & 0xfff) << 12;
         let identified = if id.is_some() { IDENTIFIED } else { 0 };
         Key {
@@ -54,22 +54,22 @@ impl Key {
     }
 
     /// The protocol number.
-    pub fn proto(&self) -> u8 {
+    pub(crate) fn proto(&self) -> u8 {
         (self.tags >> 24) as u8
     }
 
     /// Whether the addresses are IPv6.
-    pub fn is_v6(&self) -> bool {
+    pub(crate) fn is_v6(&self) -> bool {
         self.tags & IPV6 != 0
     }
 
     /// The ids of the two VLAN tags.
-    pub fn vlans(&self) -> [u16; 2] {
+    pub(crate) fn vlans(&self) -> [u16; 2] {
         [(self.tags & 0xfff) as u16, (self.tags >> 12 & 0xfff) as u16]
     }
 
     /// The id of an echo or a tunnel.
-    pub fn id(&self) -> Option<u32> {
+    pub(crate) fn id(&self) -> Option<u32> {
         (self.tags & IDENTIFIED != 0).then_some((self.ports >> 32) as u32)
     }
 }
@@ -112,7 +112,7 @@ pub(super) struct Seeds([u64; 7]);
 impl Seeds {
     /// Fixed seeds. Their hashes are the same in each run, and anyone who knows them can choose
     /// keys that collide.
-    pub const KNOWN: Seeds = Seeds([
+    pub(crate) const KNOWN: Seeds = Seeds([
         0x243f_6a88_85a3_08d3,
         0x1319_8a2e_0370_7345,
         0xa409_3822_299f_31d1,
@@ -123,7 +123,7 @@ impl Seeds {
     ]);
 
     /// Seeds that differ in each process.
-    pub fn random() -> Seeds {
+    pub(crate) fn random() -> Seeds {
         use std::hash::{BuildHasher, RandomState};
         let state = RandomState::new();
         Seeds(std::array::from_fn(|i| state.hash_one(i) | 1))
@@ -131,7 +131,7 @@ impl Seeds {
 
     /// Hashes six words.
     #[inline(always)]
-    pub fn words(&self, words: [u64; 6]) -> u64 {
+    pub(crate) fn words(&self, words: [u64; 6]) -> u64 {
         let [a, b, c, d, e, f] = words;
         let s = &self.0;
         let one = fold(a ^ s[0], b ^ s[1]);
@@ -142,7 +142,7 @@ impl Seeds {
 
     /// Hashes a key.
     #[inline(always)]
-    pub fn key(&self, key: &Key) -> u64 {
+    pub(crate) fn key(&self, key: &Key) -> u64 {
         let [a, b, c, d] = key.addresses;
         match key.tags & IPV6 {
             0 => self.v4(b << 32 | d & 0xffff_ffff, key.ports, key.tags),
@@ -151,7 +151,7 @@ impl Seeds {
     }
 
     /// A number for the flow with this key that began at `first`.
-    pub fn flow(&self, key: &Key, first: i64) -> u64 {
+    pub(crate) fn flow(&self, key: &Key, first: i64) -> u64 {
         let [a, b, c, d] = key.addresses;
         let ends = self.words([a, b, c, d, key.ports, key.tags]);
         fold(ends ^ self.0[0], first as u64 ^ self.0[1])
@@ -214,7 +214,7 @@ pub(super) fn vlans(packet: &Packet, stack: &Stack) -> u64 {
 impl PacketKey {
     /// The flow that a packet belongs to. For a fragment other than the first, only the addresses
     /// are set.
-    pub fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
+    pub(crate) fn read(packet: &Packet, stack: &Stack, seeds: &Seeds) -> PacketKey {
         let mut packet_key = PacketKey::FOREIGN;
         packet_key.set(packet, stack, seeds);
         packet_key
@@ -222,7 +222,7 @@ impl PacketKey {
 
     /// Like [`PacketKey::read`], but writes in place. (A returned key is written twice.)
     #[inline(always)]
-    pub fn set(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) {
+    pub(crate) fn set(&mut self, packet: &Packet, stack: &Stack, seeds: &Seeds) {
         const PLAIN: u64 = bit::NET | bit::PORTS;
         const NOT_PLAIN: u64 = IDS | bit::VLAN | bit::FRAGMENT | bit::EXT_FRAGMENT;
         let done = match stack.bits & (PLAIN | NOT_PLAIN | bit::IP_HDR) {
@@ -298,7 +298,7 @@ impl PacketKey {
     }
 
     /// The key of a packet without an IP header.
-    pub const FOREIGN: PacketKey = PacketKey {
+    pub(crate) const FOREIGN: PacketKey = PacketKey {
         key: Key { addresses: [0; 4], ports: 0, tags: 0 },
         hash: 0,
         guess: NOWHERE,
@@ -307,14 +307,14 @@ impl PacketKey {
     };
 
     /// The key of a fragment other than the first, from what the first fragment said.
-    pub fn later(key: Key, from: usize, seeds: &Seeds) -> PacketKey {
+    pub(crate) fn later(key: Key, from: usize, seeds: &Seeds) -> PacketKey {
         let hash = seeds.key(&key);
         PacketKey { key, hash, guess: NOWHERE, from: from as u8, kind: Kind::Later }
     }
 
     /// Which end sends: 0 the lower, 1 the higher.
     #[inline(always)]
-    pub fn from(&self) -> usize {
+    pub(crate) fn from(&self) -> usize {
         usize::from(self.from & 1)
     }
 }

@@ -27,32 +27,34 @@ const SWEPT: usize = 4;
 /// Number of flows younger than their bucket that an eviction passes by.
 const MEETINGS: usize = 64;
 
-/// Counters of packets and flows.
-/// `created = active + ended + expired + evicted_young + evicted_established`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FlowCounts {
-    /// Packets that the table looked at.
-    pub packets: u64,
-    /// Packets without a sound IP header, a part of `packets`.
-    pub non_ip: u64,
-    /// Live flows. Some of them may have timed out without the table having noticed it yet.
-    pub active: u64,
-    /// Flows that began.
-    pub created: u64,
-    /// Flows that ended because a SYN began another flow with the same key.
-    pub ended: u64,
-    /// Flows that were idle for too long.
-    pub expired: u64,
-    /// Flows that were evicted although only one end had spoken, to make room.
-    pub evicted_young: u64,
-    /// Other flows that were evicted to make room.
-    pub evicted_established: u64,
-    /// Fragments other than the first of their datagram whose flow is known.
-    pub fragments: u64,
-    /// Fragments other than the first whose first fragment was not seen or is not remembered.
-    pub orphan_fragments: u64,
-    /// Datagrams that were forgotten before their time to make room.
-    pub forgotten_fragments: u64,
+crate::counters! {
+    /// Counters of packets and flows.
+    /// `created = active + ended + expired + evicted_young + evicted_established`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct FlowCounts {
+        /// Packets that the table looked at.
+        pub packets: u64,
+        /// Packets without a sound IP header, a part of `packets`.
+        pub non_ip: u64,
+        /// Flows that began.
+        pub created: u64,
+        /// Live flows. Some of them may have timed out without the table having noticed it yet.
+        pub active: u64,
+        /// Flows that ended because a SYN began another flow with the same key.
+        pub ended: u64,
+        /// Flows that were idle for too long.
+        pub expired: u64,
+        /// Flows that were evicted although only one end had spoken, to make room.
+        pub evicted_young: u64,
+        /// Other flows that were evicted to make room.
+        pub evicted_established: u64,
+        /// Fragments other than the first of their datagram whose flow is known.
+        pub fragments: u64,
+        /// Fragments other than the first whose first fragment was not seen or is not remembered.
+        pub orphan_fragments: u64,
+        /// Datagrams that were forgotten before their time to make room.
+        pub forgotten_fragments: u64,
+    }
 }
 
 /// The flow that a packet belongs to.
@@ -94,7 +96,7 @@ pub struct FlowTable {
 impl FlowTable {
     /// An empty table. It reserves all its address space now, and takes memory as it fills. Where
     /// there is no memory, it aborts the process, as other allocations do;
-    /// [`try_new`](Self::try_new) returns an error.
+    /// `try_new` returns an error.
     pub fn new(limits: &Limits) -> FlowTable {
         FlowTable::try_new(limits).unwrap_or_else(|none| none.abort())
     }
@@ -103,7 +105,7 @@ impl FlowTable {
     ///
     /// # Errors
     /// [`NoMemory`]
-    pub fn try_new(limits: &Limits) -> Result<FlowTable, NoMemory> {
+    pub(crate) fn try_new(limits: &Limits) -> Result<FlowTable, NoMemory> {
         let capacity = limits.flows.clamp(1, Limits::MAX_FLOWS);
         let t = &limits.timeouts;
         let tcp = [t.tcp_opening, t.tcp_established, t.tcp_closing, t.tcp_closed];
@@ -128,7 +130,7 @@ impl FlowTable {
     }
 
     /// Memory of a full table with these limits, in bytes.
-    pub fn memory_of(limits: &Limits) -> u64 {
+    pub(crate) fn memory_of(limits: &Limits) -> u64 {
         let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
         let fragments = Fragments::memory_of(limits.fragments);
         flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + IdleBuckets::MEMORY as u64 + fragments
@@ -147,7 +149,7 @@ impl FlowTable {
 
     /// Makes views have the same optional members as those of `other`, whose place this table
     /// takes.
-    pub fn tell_as(&mut self, other: &FlowTable) {
+    pub(crate) fn tell_as(&mut self, other: &FlowTable) {
         self.wanted.numbers = other.wanted.numbers;
         self.wanted.ids = self.wanted.ids.or(other.wanted.ids);
     }

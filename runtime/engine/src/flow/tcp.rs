@@ -37,13 +37,13 @@ pub(super) struct StreamPosition {
 }
 
 impl StreamPosition {
-    pub const UNKNOWN: StreamPosition = StreamPosition { start: 0, length: 0, known: false };
+    pub(crate) const UNKNOWN: StreamPosition = StreamPosition { start: 0, length: 0, known: false };
 }
 
 impl Tcp {
     /// The header, if it was captured up to its flags and is sound.
     #[inline(always)]
-    pub fn read(packet: &Packet, stack: &Stack) -> Option<Tcp> {
+    pub(crate) fn read(packet: &Packet, stack: &Stack) -> Option<Tcp> {
         if stack.bits & bit::TCP_FLAGS == 0 {
             return None;
         }
@@ -65,13 +65,13 @@ impl Tcp {
     }
 
     /// The sequence number of the first payload byte, if the payload is part of the stream.
-    pub fn stream(&self) -> Option<u32> {
+    pub(crate) fn stream(&self) -> Option<u32> {
         (!self.is(RST)).then(|| self.data())
     }
 
     /// Whether the segment begins another flow than this one with the same key.
     #[inline(always)]
-    pub fn is_another(&self, flow: &Entry, from: usize) -> bool {
+    pub(crate) fn is_another(&self, flow: &Entry, from: usize) -> bool {
         self.is(SYN) && self.syn_of_another(flow, from)
     }
 
@@ -92,7 +92,7 @@ impl Tcp {
     /// Whether the segment is an ordinary one in mid-stream, which can only move the greatest
     /// offset.
     #[inline(always)]
-    pub fn is_plain(&self, flow: &Entry, from: usize) -> bool {
+    pub(crate) fn is_plain(&self, flow: &Entry, from: usize) -> bool {
         const ONGOING: u64 = flag::BASE | flag::DATA;
         !self.is(SYN | FIN | RST)
             && flow.tags(flag::ESTABLISHED | flag::RESET) == flag::ESTABLISHED
@@ -102,7 +102,7 @@ impl Tcp {
     /// Updates the flow by a plain segment, and returns where the payload lies. `length` is its
     /// length on the wire.
     #[inline(always)]
-    pub fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
+    pub(crate) fn follow(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
         let top = flow.top(from) as i64;
         let ahead = i64::from(self.seq.wrapping_sub(flow.base(from).wrapping_add(top as u32)) as i32);
         let start = top + ahead;
@@ -114,7 +114,7 @@ impl Tcp {
     }
 
     /// Like [`follow`](Self::follow), for any segment.
-    pub fn update(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
+    pub(crate) fn update(&self, flow: &mut Entry, from: usize, length: u32) -> StreamPosition {
         let base = flag::of(flag::BASE, from);
         if self.is(SYN | RST) && !self.opens_or_goes_on(flow, from) {
             return StreamPosition { start: self.reset(flow, from), length: 0, known: true };

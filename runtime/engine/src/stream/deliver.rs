@@ -156,7 +156,7 @@ impl Job<'_, '_> {
             Cause::Full(Full::Direction) => counts.gaps.direction_full += 1,
             Cause::Truncated => counts.gaps.truncated += 1,
         }
-        counts.gap_bytes = counts.gap_bytes.saturating_add(missing);
+        counts.gaps.bytes = counts.gaps.bytes.saturating_add(missing);
         let dir = &mut content.dirs[d];
         dir.next = dir.next.saturating_add(missing);
         dir.state = self.shared.automaton.start(false);

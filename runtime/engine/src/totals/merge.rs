@@ -1,156 +1,126 @@
-//! Adds the counters of several workers. Invariant: each member of each record is added, so
-//! identities that hold for each worker hold for the sum; code that forgets a member does not
-//! compile. (Rejected: counters shared by workers; each packet would cost a bus cycle.)
+//! Puts the sums of several policies side by side. ([`Counters::add`] adds those of several
+//! workers.) Invariant: code that forgets a member of the totals does not compile. (Rejected:
+//! counters shared by workers; each packet would cost a bus cycle.)
 
 use super::Totals;
-use crate::decider::{TrackCounts, TriggerCount};
-use crate::flow::FlowCounts;
-use crate::stream::{Gaps, Messages, StreamCounts};
-
-impl Totals {
-    /// Adds the sums of another worker for the same program.
-    pub fn add(&mut self, other: &Totals) {
-        self.packets += other.packets;
-        self.wire_bytes += other.wire_bytes;
-        self.captured_bytes += other.captured_bytes;
-        self.clipped_bytes += other.clipped_bytes;
-        self.mirrored += other.mirrored;
-        self.unmirrored += other.unmirrored;
-        for (sum, more) in self.stations.iter_mut().zip(&other.stations) {
-            sum.copies += more.copies;
-            sum.bytes += more.bytes;
-            sum.withheld += more.withheld;
-        }
-        for (sum, more) in self.rules.iter_mut().zip(&other.rules) {
-            sum.matched += more.matched;
-            sum.decided += more.decided;
-            sum.bytes += more.bytes;
-        }
-        for (sum, more) in self.limits.iter_mut().zip(&other.limits) {
-            sum.matched += more.matched;
-            sum.cut += more.cut;
-            sum.withheld += more.withheld;
-            sum.others_cut += more.others_cut;
-            sum.others_withheld += more.others_withheld;
-        }
-        self.bound += other.bound;
-        self.bound_withheld += other.bound_withheld;
-        self.gone.add(&other.gone);
-        // The counters of keys are the same for all workers and are not added.
-        for (sum, more) in self.triggers.iter_mut().zip(&other.triggers) {
-            let sum = &mut sum.packets;
-            let TriggerCount { held, raised, extended, vetoed, suppressed, full, unkeyed } = &more.packets;
-            sum.held += held;
-            sum.raised += raised;
-            sum.extended += extended;
-            sum.vetoed += vetoed;
-            sum.suppressed += suppressed;
-            sum.full += full;
-            sum.unkeyed += unkeyed;
-        }
-        match (&mut self.tracked, &other.tracked) {
-            (Some(sum), Some(more)) => tracked(sum, more),
-            (sum @ None, more) => sum.clone_from(more),
-            (Some(_), None) => {}
-        }
-    }
-}
+use crate::counters::Counters;
 
 impl Totals {
     /// Appends what another policy decided about the same packets. The packets themselves are
-    /// already counted.
+    /// already counted, and changes are not of packets.
     pub fn append(&mut self, other: Totals) {
-        self.stations.extend(other.stations);
-        self.rules.extend(other.rules);
-        self.limits.extend(other.limits);
-        self.bound += other.bound;
-        self.bound_withheld += other.bound_withheld;
-        self.triggers.extend(other.triggers);
-        self.gone.add(&other.gone);
-        match (&mut self.tracked, other.tracked) {
-            (Some(sum), Some(more)) => tracked(sum, &more),
-            (sum @ None, more) => *sum = more,
-            (Some(_), None) => {}
+        let Totals {
+            packets: _,
+            wire_bytes: _,
+            captured_bytes: _,
+            clipped_bytes: _,
+            mirrored: _,
+            unmirrored: _,
+            stations,
+            rules,
+            limits,
+            bound,
+            bound_withheld,
+            changes: _,
+            refused: _,
+            triggers,
+            tracked,
+            gone,
+        } = other;
+        self.stations.extend(stations);
+        self.rules.extend(rules);
+        self.limits.extend(limits);
+        self.triggers.extend(triggers);
+        self.bound += bound;
+        self.bound_withheld += bound_withheld;
+        self.gone.add(&gone);
+        self.tracked.add(&tracked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LimitCount, RetiredTotals, RuleCount, StationCount, TriggerTotal};
+    use super::*;
+    use crate::decider::{TrackCounts, TriggerCount};
+    use crate::flow::FlowCounts;
+    use crate::stream::StreamCounts;
+    use std::fmt::Debug;
+
+    /// The same counters, with another number in each.
+    fn filled<T: Counters>(empty: &T, step: u64) -> T {
+        let (mut filled, mut number) = (empty.clone(), 0);
+        filled.visit("", &mut |_, value| {
+            number += step;
+            *value = number;
+        });
+        filled
+    }
+
+    /// Adds and subtracts all fields; gives their names. Of some, the larger number is the sum.
+    fn adds_up<T: Counters + PartialEq + Debug>(empty: &T, most: &[&str]) -> Vec<String> {
+        let (few, many) = (filled(empty, 1), filled(empty, 1000));
+        let mut sum = few.clone();
+        sum.add(&many);
+        let both = few.list().into_iter().zip(many.list());
+        let both = both.map(|((name, few), (_, many))| {
+            let sum = if most.contains(&name.as_str()) { few.max(many) } else { few + many };
+            (name, sum)
+        });
+        assert_eq!(sum.list(), both.collect::<Vec<_>>());
+        let names: Vec<String> = sum.list().into_iter().map(|(name, _)| name).collect();
+        for ((name, since), (_, few)) in sum.since(&many).list().into_iter().zip(few.list()) {
+            assert!(since == few || most.contains(&name.as_str()), "{name}: {since} since, {few} added");
+        }
+        assert_eq!(empty.since(&sum).list(), empty.list(), "counters that began anew");
+        let mut none = sum.clone();
+        none.add(empty);
+        assert_eq!(none, sum);
+        names
+    }
+
+    /// How many numbers a struct of nothing else has.
+    fn numbers<T>() -> usize {
+        size_of::<T>() / size_of::<u64>()
+    }
+
+    #[test]
+    fn every_field_is_added_up() {
+        assert_eq!(adds_up(&FlowCounts::default(), &[]).len(), numbers::<FlowCounts>());
+        assert_eq!(adds_up(&StreamCounts::default(), &[]).len(), numbers::<StreamCounts>());
+        assert_eq!(adds_up(&TriggerCount::default(), &[]).len(), numbers::<TriggerCount>());
+        assert_eq!(adds_up(&RetiredTotals::default(), &["stations"]).len(), numbers::<RetiredTotals>());
+        let tracked = TrackCounts { streams: Some(StreamCounts::default()), ..TrackCounts::default() };
+        let of_tracked = numbers::<FlowCounts>() + numbers::<StreamCounts>() + 2;
+        assert_eq!(adds_up(&tracked, &[]).len(), of_tracked);
+        let all = Totals {
+            stations: vec![StationCount::default(); 2],
+            rules: vec![RuleCount::default()],
+            limits: vec![LimitCount::default()],
+            triggers: vec![TriggerTotal::default()],
+            tracked: Some(tracked),
+            ..Totals::default()
+        };
+        let names = adds_up(&all, &["gone.stations"]);
+        let of_lists = 2 * 3 + 3 + 5 + numbers::<TriggerCount>();
+        assert_eq!(names.len(), 6 + of_lists + 2 + of_tracked + numbers::<RetiredTotals>());
+        for name in ["packets", "stations.1.bytes", "tracked.streams.gaps.bytes", "triggers.0.packets.held"] {
+            assert!(names.iter().any(|it| it == name), "{name} of {names:?}");
         }
     }
-}
 
-fn tracked(sum: &mut TrackCounts, more: &TrackCounts) {
-    let TrackCounts { flows, streams: more_streams, memory, before } = more;
-    sum.memory += memory;
-    sum.before += before;
-    flow(&mut sum.flows, flows);
-    match (&mut sum.streams, more_streams) {
-        (Some(sum), Some(more)) => streams(sum, more),
-        (sum @ None, more) => *sum = *more,
-        (Some(_), None) => {}
+    #[test]
+    fn what_is_no_sum_is_kept() {
+        let station =
+            |name: &str, copies| StationCount { name: name.into(), copies, ..StationCount::default() };
+        let mut sum = station("a", 1);
+        sum.add(&station("b", 2));
+        assert_eq!(sum, station("a", 3));
+        assert_eq!(sum.since(&station("c", 1)), station("a", 2));
+        let mut none: Option<StreamCounts> = None;
+        none.add(&None);
+        assert_eq!((none, none.list()), (None, vec![]));
+        none.add(&Some(filled(&StreamCounts::default(), 1)));
+        assert_eq!(none, Some(filled(&StreamCounts::default(), 1)), "nobody counted before");
     }
-}
-
-fn flow(sum: &mut FlowCounts, more: &FlowCounts) {
-    let FlowCounts {
-        packets,
-        non_ip,
-        active,
-        created,
-        ended,
-        expired,
-        evicted_young,
-        evicted_established,
-        fragments,
-        orphan_fragments,
-        forgotten_fragments,
-    } = more;
-    sum.packets += packets;
-    sum.non_ip += non_ip;
-    sum.active += active;
-    sum.created += created;
-    sum.ended += ended;
-    sum.expired += expired;
-    sum.evicted_young += evicted_young;
-    sum.evicted_established += evicted_established;
-    sum.fragments += fragments;
-    sum.orphan_fragments += orphan_fragments;
-    sum.forgotten_fragments += forgotten_fragments;
-}
-
-fn streams(sum: &mut StreamCounts, more: &StreamCounts) {
-    let StreamCounts {
-        segments,
-        bytes,
-        delivered,
-        repeated,
-        unwanted,
-        held,
-        abandoned,
-        scanned,
-        segments_held,
-        gaps,
-        gap_bytes,
-        messages,
-        facets_dropped,
-    } = more;
-    sum.segments += segments;
-    sum.bytes += bytes;
-    sum.delivered += delivered;
-    sum.repeated += repeated;
-    sum.unwanted += unwanted;
-    sum.held += held;
-    sum.abandoned += abandoned;
-    sum.scanned += scanned;
-    sum.segments_held += segments_held;
-    sum.gap_bytes += gap_bytes;
-    sum.facets_dropped += facets_dropped;
-    let Gaps { pool_full, direction_full, truncated } = gaps;
-    sum.gaps.pool_full += pool_full;
-    sum.gaps.direction_full += direction_full;
-    sum.gaps.truncated += truncated;
-    let Messages { http, tls, dns, too_large, malformed, gap, pool_full } = messages;
-    sum.messages.http += http;
-    sum.messages.tls += tls;
-    sum.messages.dns += dns;
-    sum.messages.too_large += too_large;
-    sum.messages.malformed += malformed;
-    sum.messages.gap += gap;
-    sum.messages.pool_full += pool_full;
 }

@@ -7,38 +7,28 @@ use super::{Totals, TriggerTotal};
 use crate::decider::{Decider, Migration};
 use mrule_compiler::hir::Program;
 
-/// Sums of the rules, limits and stations of earlier programs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RetiredTotals {
-    /// Copies to stations.
-    pub copies: u64,
-    /// Bytes of these copies.
-    pub bytes: u64,
-    /// Verdicts for stations of which limits left nothing.
-    pub withheld: u64,
-    /// Verdicts that rules decided.
-    pub decided: u64,
-    /// Bytes of the copies of these verdicts.
-    pub rule_bytes: u64,
-    /// Verdicts of which limits left nothing, by limits.
-    pub limited: u64,
-    /// The greatest number of stations that one of the programs had.
-    pub stations: u64,
+crate::counters! {
+    /// Sums of the rules, limits and stations of earlier programs.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub struct RetiredTotals {
+        /// Copies to stations.
+        pub copies: u64,
+        /// Bytes of these copies.
+        pub bytes: u64,
+        /// Verdicts for stations of which limits left nothing.
+        pub withheld: u64,
+        /// Verdicts that rules decided.
+        pub decided: u64,
+        /// Bytes of the copies of these verdicts.
+        pub rule_bytes: u64,
+        /// Verdicts of which limits left nothing, by limits.
+        pub limited: u64,
+        /// The greatest number of stations that one of the programs had.
+        pub stations: u64 as most,
+    }
 }
 
 impl RetiredTotals {
-    /// Adds other sums.
-    pub fn add(&mut self, more: &RetiredTotals) {
-        let RetiredTotals { copies, bytes, withheld, decided, rule_bytes, limited, stations } = more;
-        self.copies += copies;
-        self.bytes += bytes;
-        self.withheld += withheld;
-        self.decided += decided;
-        self.rule_bytes += rule_bytes;
-        self.limited += limited;
-        self.stations = self.stations.max(*stations);
-    }
-
     /// All sums of `summary` as sums of an earlier program.
     pub fn all_of(summary: &Totals) -> RetiredTotals {
         let mut gone = summary.gone;
@@ -82,16 +72,11 @@ impl Totals {
 
     /// The sums with which `program` starts when it replaces this one.
     pub fn succeed(&self, program: &Program, migration: &Migration) -> Totals {
-        let mut next = Totals::new(program);
-        next.packets = self.packets;
-        next.wire_bytes = self.wire_bytes;
-        next.captured_bytes = self.captured_bytes;
-        next.clipped_bytes = self.clipped_bytes;
-        next.mirrored = self.mirrored;
-        next.unmirrored = self.unmirrored;
-        next.bound = self.bound;
-        next.bound_withheld = self.bound_withheld;
-        next.gone = self.gone;
+        let Totals { stations, rules, limits, triggers, changes, refused, tracked, .. } =
+            Totals::new(program);
+        // All sums go on that are not of a rule, a limit, a station or a trigger.
+        let mut next =
+            Totals { stations, rules, limits, triggers, changes, refused, tracked, ..self.clone() };
         next.gone.stations = next.gone.stations.max(self.stations.len() as u64);
         carry(&mut next.stations, &self.stations, &migration.stations, |at| next.gone.station(self, at));
         carry(&mut next.rules, &self.rules, &migration.rules, |at| next.gone.rule(self, at));

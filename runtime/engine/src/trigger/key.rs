@@ -131,7 +131,7 @@ impl KeyHash {
 
     /// Whether this record contains the whole key, so that callers need no separate key.
     #[inline(always)]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.whole != PART_OF_IT
     }
 

@@ -15,6 +15,18 @@ fn shape(windows: &[(WindowKind, i64)], keys: usize, hold: Option<i64>) -> Trigg
     TriggerShape { name: "t".into(), keys, hold, windows, ..TriggerShape::default() }
 }
 
+impl TriggerStore {
+    /// A store that does the same whenever it is given the same.
+    fn with_seed(shapes: Vec<TriggerShape>, seed: u64) -> TriggerStore {
+        TriggerStore::empty(Some(seed)).renewed(shapes)
+    }
+
+    /// What a packet's `when` and `unless` said, at a moment of its own.
+    fn apply(&self, trigger: usize, key: &[KeyValue], now: i64, fired: Fired) -> Outcome {
+        self.apply_at(trigger, key, &self.moment(now), fired)
+    }
+}
+
 fn store(shape: TriggerShape) -> TriggerStore {
     TriggerStore::with_seed(vec![shape], 1)
 }

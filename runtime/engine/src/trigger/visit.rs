@@ -61,7 +61,7 @@ impl States<'_> {
 
     /// Prefetches a key's state at the guessed row.
     #[inline(always)]
-    pub fn prefetch_row(self, hash: &KeyHash) {
+    pub(crate) fn prefetch_row(self, hash: &KeyHash) {
         if let Some(state) = self.0 {
             state.prefetch_row(hash);
         }
@@ -121,7 +121,7 @@ impl<'a, 'k> Visit<'a, 'k> {
 
     /// Whether the last state was in another row than the state of the first trigger.
     #[inline(always)]
-    pub fn displaced(&self) -> bool {
+    pub(crate) fn displaced(&self) -> bool {
         self.displaced
     }
 

@@ -233,7 +233,7 @@ fn gap_is_given_up_at_the_limit() {
     let told = feed.client(3 * 2048, b"evil");
     assert_eq!(told.found, [0]);
     let counts = feed.streams.counts();
-    assert_eq!((counts.gaps.direction_full, counts.gap_bytes), (1, 1));
+    assert_eq!((counts.gaps.direction_full, counts.gaps.bytes), (1, 1));
     // The missing bytes are not searched when they come.
     assert!(feed.client(0, b"evil evil").found.is_empty());
     assert_eq!(feed.client(10, &[b' '; 2048]).found, [0]);
@@ -262,7 +262,7 @@ fn cut_by_the_capture() {
     assert!(feed.give(&cut(310, b"evi", 100)).found.is_empty());
     assert_eq!(feed.give(&cut(110, b"x", 100)).found, [0]);
     let counts = feed.streams.counts();
-    assert_eq!((counts.held, counts.gaps.truncated, counts.gap_bytes), (0, 5, 8 + 94 + 99 + 96 + 97));
+    assert_eq!((counts.held, counts.gaps.truncated, counts.gaps.bytes), (0, 5, 8 + 94 + 99 + 96 + 97));
     assert_eq!(feed.client(410, b"l evil").found, [0]);
 }
 

@@ -17,6 +17,9 @@ pub struct Sources {
     pub arrows: Arrows,
     /// From a top module, or the root, to a crate.
     pub crates: Arrows,
+    /// What is public: items, and the methods of types and of traits. Fields, variants and
+    /// re-exports are not in it.
+    pub public: Vec<String>,
 }
 
 fn root() -> &'static Path {
@@ -221,11 +224,39 @@ impl Reading<'_> {
                 files.extend(self.module(at + 3, end - 1, &child, found));
                 at = end;
             } else {
+                self.public(at, found);
                 at = self.path(at, module, found);
             }
         }
         self.declare(module, found);
         files
+    }
+
+    /// Notes the item that is public from `at` on; of a trait, its methods, too.
+    fn public(&self, at: usize, found: &mut Sources) {
+        const KINDS: [&str; 9] =
+            ["fn", "struct", "enum", "trait", "const", "static", "type", "mod", "macro_rules"];
+        if !self.is(at, &["pub"]) {
+            return;
+        }
+        let (mut at, line) = (at + 1, self.tokens[at].1);
+        while self.is(at + 1, &["fn"]) || matches!(self.token(at), "unsafe" | "async" | "extern") {
+            at += 1;
+        }
+        let mut note = |at: usize| {
+            found.public.push(format!(
+                "{}:{line}: {} {}",
+                self.file.display(),
+                self.token(at),
+                self.token(at + 1)
+            ));
+        };
+        if KINDS.contains(&self.token(at)) {
+            note(at);
+        }
+        if self.token(at) == "trait" {
+            (at..self.item(at)).filter(|at| self.token(*at) == "fn").for_each(note);
+        }
     }
 
     fn declare(&self, module: &[String], found: &mut Sources) {
@@ -295,6 +326,25 @@ pub fn found(text: &str, module: &[&str]) -> Sources {
     let module: Vec<String> = module.iter().map(|name| (*name).to_owned()).collect();
     read.module(0, read.tokens.len(), &module, &mut found);
     found
+}
+
+#[test]
+fn what_is_public_is_found_and_nothing_else() {
+    let text = r##"
+        pub struct A { pub field: u32 }
+        impl A { pub const fn a(&self) {} pub(crate) fn b() {} pub const C: u32 = 1; fn d() {} }
+        pub unsafe extern fn e() {} pub use x::y; pub mod f; // pub fn comment() {}
+        pub trait G { fn g(&self); fn h(&self) -> u32 { 7 } }
+        #[cfg(test)]
+        mod tests { pub fn tested() {} }
+        pub(crate) enum I { J } pub static K: &str = "pub fn text()";
+    "##;
+    let found_in = found(text, &["me"]);
+    let names: Vec<&str> =
+        found_in.public.iter().filter_map(|it| it.split_once(": ")).map(|it| it.1).collect();
+    let wanted = ["struct A", "fn a", "const C", "fn e", "mod f", "trait G", "fn g", "fn h", "static K"];
+    assert_eq!(names, wanted);
+    assert_eq!(found_in.public[3], "x.rs:4: fn e");
 }
 
 #[test]

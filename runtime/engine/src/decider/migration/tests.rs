@@ -36,7 +36,7 @@ impl Run {
     /// Replaces the program; stations of the same name continue.
     fn succeed(&mut self, text: &str) {
         let (engine, environment) = made(text);
-        let policy = self.policy.succeed(engine, environment);
+        let policy = self.policy.try_succeed(engine, environment).unwrap();
         let was = &self.policy.program().stations;
         let stations = policy.program().stations.iter().map(|s| was.iter().position(|o| o.name == s.name));
         let migration = Migration::new(&self.policy, &policy, stations.collect());

@@ -101,18 +101,18 @@ impl FlowTable {
     }
 
     /// The number that tells a flow from others, as in its packets' views.
-    pub fn number(&self, flow: FlowId) -> Option<u64> {
+    pub(crate) fn number(&self, flow: FlowId) -> Option<u64> {
         let ids: &Seeds = self.wanted.ids.as_ref()?;
         self.at(flow.0).map(|flow| ids.flow(&flow.key(), flow.first))
     }
 
     /// Whether at least one of these triggers is active for a flow.
-    pub fn is_active(&self, flow: FlowId, triggers: u64) -> bool {
+    pub(crate) fn is_active(&self, flow: FlowId, triggers: u64) -> bool {
         self.at(flow.0).is_some_and(|flow| flow.active & triggers != 0)
     }
 
     /// Makes triggers active or inactive for a flow. Returns which of them were active before.
-    pub fn set_active(&mut self, flow: FlowId, triggers: u64, active: bool) -> u64 {
+    pub(crate) fn set_active(&mut self, flow: FlowId, triggers: u64, active: bool) -> u64 {
         let Some(flow) = self.alive(flow) else { return 0 };
         let were = flow.active & triggers;
         flow.active = if active { flow.active | triggers } else { flow.active & !triggers };
@@ -130,7 +130,7 @@ impl FlowTable {
 
     /// Renumbers the triggers of all flows. `bits` has the old and the new bit of each trigger that
     /// goes on; all other triggers end.
-    pub fn renumber(&mut self, bits: &[(u32, u32)]) {
+    pub(crate) fn renumber(&mut self, bits: &[(u32, u32)]) {
         for flow in self.flows.iter_mut().filter(|flow| flow.active != 0) {
             let moved = bits.iter().map(|(was, is)| (flow.active >> was & 1) << is);
             flow.active = moved.fold(0, |all, bit| all | bit);
