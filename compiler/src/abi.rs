@@ -12,8 +12,8 @@
 //!   `fields`). V1-V3 make a guarded load in bounds. Payloads and options are not covered; they go
 //!   through total helpers.
 //! - **V4** during a call, only generated code and shims use what they write: `asked`, `verdicts`,
-//!   `counters`, `seen`, `keys`, `events`, `fired`, each with room for the call; the context's `key`,
-//!   `head`, `head_serial`; behind `host`, which code only passes on, `scratch` and `cuts`.
+//!   `counters`, `seen`, `keys`, `events`, `fired`, each with room for the call; the context's
+//!   `key`, `head`, `head_serial`; behind `host`, which code only passes on, `scratch` and `cuts`.
 //! - **V5** helpers called by generated code are total and never unwind.
 //! - **V6** code and constants outlive every call: the engine owns both and is held while a batch
 //!   runs.

@@ -1,8 +1,8 @@
 //! Writes trigger events as lines of a file, a pipe or standard output, and passes them to a
 //! [`Hub`] as records. The decider makes the records; a separate thread behind a bounded queue
-//! writes them. The invariant: `emitted = written + dropped`; while the reader is slow, a live worker
-//! drops and counts events, and a replay waits. (Rejected: writing where packets are decided; a
-//! slow reader would delay forwarding.)
+//! writes them. The invariant: `emitted = written + dropped`; while the reader is slow, a live
+//! worker drops and counts events, and a replay waits. (Rejected: writing where packets are
+//! decided; a slow reader would delay forwarding.)
 
 use super::extended::{EVERY, Extended, Verdict};
 use super::{Hub, Kind, Record, client, part_json};
