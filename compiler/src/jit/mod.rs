@@ -227,10 +227,10 @@ impl Jit {
         };
         // SAFETY: V1: `Packet` keeps its pointer and length true. V2, V4: batch, context and
         // `fired` were checked to have room for these packets, stations, rules, limits, patterns,
-        // triggers and windows. The written memory is borrowed mutably until the call returns; `Fired` has
-        // every value that `fire` stores. V6: `self` owns the code, its pool and its nodes, and is
-        // borrowed until the call returns; so are the environment, the scratch and the context in
-        // `host`.
+        // triggers and windows. The written memory is borrowed mutably until the call returns;
+        // `Fired` has every value that `fire` stores. V6: `self` owns the code, its pool and its
+        // nodes, and is borrowed until the call returns; so are the environment, the scratch and
+        // the context in `host`.
         unsafe { (entry)(&raw mut context, packets.as_ptr(), packets.len()) };
     }
 }
