@@ -1,7 +1,7 @@
-//! The hosts of the demonstration: each a thread in a network namespace of its own, which makes its
-//! interfaces, tells that it is ready, and then serves, asks or listens. The invariant: what passes
-//! between them passes over the kernel's TCP and interfaces, nothing by another way. (Rejected:
-//! curl and a server in Python; they may not be installed.)
+//! The hosts of the demonstration. Each is a thread in a network namespace of its own: it makes its
+//! interfaces, reports that it is ready, and then serves, sends requests or listens. The invariant:
+//! all traffic between hosts goes through the kernel's TCP and interfaces. (Rejected: curl and a
+//! server in Python, which may not be installed.)
 
 use super::watch::{Watch, watch};
 use crate::exit::Failure;
@@ -15,19 +15,19 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-/// Who asks.
+/// The address of the client.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// Who answers.
+/// The address of the server.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-/// Who listens to copies.
+/// The address of the station that receives copies.
 pub const STATION: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// The one in the rules.
 const VNI: u32 = 77;
-/// What each answer carries, in bytes.
+/// The length of each answer, in bytes.
 const ANSWER: usize = 200_000;
-/// Between requests.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A host that has gone silent should not hold the demonstration up.
+/// How long the demonstration waits for a host that does not answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host: its namespace, and what tells its thread that its interface is there.
@@ -46,12 +46,12 @@ impl Host {
         let (done, ready) = sync_channel(1);
         std::thread::spawn(move || {
             let made = namespace::enter_new().and_then(|()| namespace::current());
-            // Without it a few packets more pass.
+            // If this fails, a few more packets pass.
             let _written = namespace::without_ipv6();
             let _heard = tell.send(made);
             if gone.recv().is_ok() {
                 let _heard = done.send(work());
-                // The namespace is there as long as the thread is.
+                // The namespace exists as long as the thread.
                 let _ended = gone.recv();
             }
         });
@@ -60,7 +60,7 @@ impl Host {
         Ok(Host { namespace, go, ready })
     }
 
-    /// Lets it work, once its interface is there.
+    /// Starts its work, once its interface exists.
     pub fn go(&self) -> Result<Option<Watch>, Failure> {
         let _told = self.go.send(());
         self.ready.recv().map_err(|_| Failure::usage("a host's thread ended"))?
@@ -91,14 +91,14 @@ fn address(of: Ipv4Addr, mtu: u32) -> Result<Links, Failure> {
     Ok(links)
 }
 
-/// Serves answers until the process ends, and watches what passes.
+/// Serves answers until the process ends, and watches the traffic.
 pub fn server() -> Result<Option<Watch>, Failure> {
     address(SERVER, super::MTU)?;
     let watch = watch("eth0")?;
     let listener = TcpListener::bind((SERVER, 80))?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that goes away is no failure of the server.
+            // A client that disconnects is not an error of the server.
             let _served = serve(stream);
         }
     });
@@ -117,13 +117,13 @@ fn serve(stream: TcpStream) -> io::Result<()> {
     (&stream).write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
 }
 
-/// Waits to be asked.
+/// Waits for a request.
 pub fn client() -> Result<Option<Watch>, Failure> {
     address(CLIENT, super::MTU)?;
     Ok(None)
 }
 
-/// Takes the copies out of the tunnel, and watches them.
+/// Takes the copies out of the tunnel and watches them.
 pub fn station() -> Result<Option<Watch>, Failure> {
     let links = address(STATION, super::STATION_MTU)?;
     links.vxlan("copies", VNI)?;
@@ -131,7 +131,7 @@ pub fn station() -> Result<Option<Watch>, Failure> {
     Ok(Some(watch("copies")?))
 }
 
-/// Asks the server once; gives how many bytes were answered.
+/// Sends one request; returns how many bytes the answer had.
 fn ask(path: &str, cookie: &str) -> io::Result<usize> {
     let stream = TcpStream::connect_timeout(&SocketAddrV4::new(SERVER, 80).into(), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

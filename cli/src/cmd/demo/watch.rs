@@ -1,8 +1,7 @@
-//! What passes by an interface: how many frames the kernel counted as received there, and the first
-//! few in words, read by a plain AF_PACKET socket. The invariant: it looks at the demonstration
-//! from outside and shares nothing with what it shows. (Rejected: mirrorc's own counts only, which
-//! would show what it believes; counting in the socket, which loses frames when the machine is
-//! busy.)
+//! Watches an interface: how many frames the kernel counted as received, and a description of the
+//! first few, read by a plain AF_PACKET socket. The invariant: it observes the demonstration from
+//! outside and shares no code path with it. (Rejected: mirrorc's own counts only, which would prove
+//! nothing; counting in the socket, which loses frames when the machine is busy.)
 
 use crate::exit::Failure;
 use afpacket::sync::RawPacketStream;
@@ -11,10 +10,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many frames are kept in words.
+/// How many frames are described.
 const FEW: usize = 9;
 
-/// A look at an interface.
+/// The observation of one interface.
 #[derive(Debug)]
 pub struct Watch {
     interface: String,
@@ -24,19 +23,19 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// How many frames came in so far.
+    /// How many frames have been received so far.
     pub fn received(&self) -> io::Result<u64> {
         let mut text = String::new();
         (&self.counts).seek(SeekFrom::Start(0))?;
         (&self.counts).read_to_string(&mut text)?;
         let numbers = text.lines().filter_map(|line| line.split_once(':'));
         let numbers = numbers.filter(|(name, _)| name.trim() == self.interface).map(|(_, numbers)| numbers);
-        // Bytes, then packets.
+        // The columns are bytes, then packets.
         let packets = numbers.filter_map(|numbers| numbers.split_whitespace().nth(1)?.parse().ok()).next();
         packets.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Early TCP packets: a socket that is not read in time loses some.
+    /// The first TCP packets. A socket that is not read in time loses some.
     pub fn few(&self) -> Vec<String> {
         self.few.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -64,7 +63,7 @@ pub fn watch(interface: &str) -> Result<Watch, Failure> {
     Ok(Watch { interface: interface.to_owned(), counts, few })
 }
 
-/// A TCP packet over IPv4 in a few words; none if it is something else.
+/// A short description of a TCP packet over IPv4; none for any other packet.
 fn describe(frame: &[u8]) -> Option<String> {
     let number = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
     let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(frame.get(at..at + 4)?).ok()?));

@@ -1,7 +1,8 @@
-//! From a checked program to a policy at work: made ready, counted against the budget of memory,
-//! put in the place of the one of its name. The invariants: what takes time is done before anything
-//! is locked; what is refused changes nothing; memory is counted before it is taken, and once more
-//! under the lock. (Rejected: to count once; two loads at the same time would both find room.)
+//! The steps from a checked program to a policy that decides: prepare it, count it against the
+//! memory budget, replace the policy of its name. The invariants: slow steps are done before the
+//! lock is taken; a refused load changes nothing; memory is counted before it is allocated, and
+//! again under the lock. (Rejected: to count once, because two loads at the same time would both
+//! find room.)
 
 use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_name, memory, now, plan};
 use crate::compile_queue::{Busy, Ticket};
@@ -20,7 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A checked program made ready: what takes time, and needs nothing of the run.
+/// A prepared program: the slow part of a load, which needs no state of the run.
 pub(crate) struct Prepared {
     pub engine: Arc<Engine>,
     pub bounds: Option<Arc<Engine>>,
@@ -28,10 +29,10 @@ pub(crate) struct Prepared {
     pub compiling: Duration,
 }
 
-/// Makes a program ready to run, with limits that bind all policies or not.
+/// Prepares a program to run; `binding` says whether its limits bind all policies.
 ///
 /// # Errors
-/// [`Refusal`]; `admit` is asked before anything is made whose size the program chooses.
+/// [`Refusal`]. `admit` is called before each allocation whose size the program chooses.
 pub(crate) fn prepare(
     kind: EngineKind,
     program: Program,
@@ -54,12 +55,12 @@ pub(crate) fn prepare(
     Ok(Prepared { engine: Arc::new(engine), bounds, environment, compiling: begun.elapsed() })
 }
 
-/// Ends what is to stop.
+/// Stops the compilation when its budget is used up or it is cancelled.
 fn go_on(budget: &CompileBudget) -> Result<(), Refusal> {
     budget.stopped().map_or(Ok(()), |stop| Err(Refusal::Conflict(format!("{stop}; nothing was loaded"))))
 }
 
-/// What decides what a binding policy leaves of other policies' copies.
+/// The engine that applies the limits of a binding policy to copies of other policies.
 pub(super) fn bounds(
     kind: EngineKind,
     program: &Program,
@@ -72,8 +73,8 @@ pub(super) fn bounds(
     Ok(Arc::new(engine.map_err(|e| Refusal::Conflict(e.to_string()))?))
 }
 
-/// Takes out what is wrong of a program whose limits bind all policies: that limits without `to`
-/// never cut. Its own rules are not all that they cut.
+/// Removes the lint that limits without `to` never cut. It is wrong for a binding program, whose
+/// limits also cut the copies of other policies.
 pub fn cut_others(compiled: &mut Compiled) {
     let limits = compiled.program.iter().flat_map(|program| &program.limits).filter(|limit| limit.everywhere);
     let places: Vec<Span> =
@@ -84,20 +85,21 @@ pub fn cut_others(compiled: &mut Compiled) {
 }
 
 impl Control {
-    /// Loads a policy, or puts it in the place of the one of this name; a dry run says what would
-    /// become of what is there.
+    /// Loads a policy, or replaces the policy of this name. A dry run reports what a load would
+    /// change.
     ///
     /// # Errors
-    /// [`Refusal`]: errors in the program, stations that cannot be opened. Then nothing has
-    /// changed.
+    /// [`Refusal`]: errors in the program, stations that cannot be opened. Nothing has changed
+    /// then.
     pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
         self.load_over(&self.queue.limits().budget(), Asked::by_owner(dry), name, compiled, bundle)
     }
 
-    /// Queues a compilation for a client, the owner without a name: one is carried out at a time.
+    /// Queues a compilation for a client; the owner has no client name. One compilation runs at a
+    /// time.
     ///
     /// # Errors
-    /// [`Refusal::Busy`]: too many wait.
+    /// [`Refusal::Busy`]: the queue is full.
     pub fn compile<T: Send + 'static>(
         &self,
         client: Option<&str>,
@@ -109,7 +111,7 @@ impl Control {
         })
     }
 
-    /// The same, if that is there which is expected, and the caller may replace it.
+    /// Loads a policy if the present version is the expected one and the caller may replace it.
     ///
     /// # Errors
     /// As [`load`](Self::load); [`Refusal::Stale`]; [`Refusal::Forbidden`].
@@ -153,7 +155,7 @@ impl Control {
         let mut bundle = bundle;
         let (engine, origins, open) = self.opening(&asked, name, engine, &mut bundle)?;
         go_on(budget)?;
-        // Not behind the lock: the system may take its time.
+        // Not under the lock: these system calls can be slow.
         let opened = if asked.dry { None } else { Some(open()?) };
         let mut state = self.lock();
         state.may_load(&asked.by, name, &bundle)?;
@@ -173,8 +175,8 @@ impl Control {
             }
             None => None,
         };
-        // Once more: others may have loaded meanwhile, and the tables that are kept are not those
-        // of the text.
+        // Count again: another load may have ended meanwhile, and tables that the new version
+        // takes over are not those of its text.
         let cost =
             match self.memory.admit(engine.program(), &environment, Some(&**plane), name, bundle.origin())? {
                 Ok(cost) => cost,
@@ -230,7 +232,7 @@ impl Control {
         failures.remove(name);
         state.watch.loaded(name);
         state.apply();
-        // What comes next does not wait for the disk.
+        // The next step does not wait for the disk.
         drop(turn);
         drop(state);
         let unkept = intent.loaded();

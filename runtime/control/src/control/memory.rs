@@ -1,7 +1,7 @@
-//! The memory budget of a run's policies: what is taken, what one more may take, and how a refusal
-//! is told. The invariant: old and new version of a policy count both while one takes the other's
-//! place. (Rejected: counting what the process takes; most of a trigger's rows are not yet written
-//! when the next program is loaded.)
+//! The memory budget of a run's policies: the memory in use, the memory that one more policy may
+//! use, and the text of a refusal. The invariant: while a new version replaces an old one, both
+//! count. (Rejected: measuring the process; most rows of a trigger are not yet written when the
+//! next program is loaded.)
 
 use super::Refusal;
 use super::dataplane::Dataplane;
@@ -15,20 +15,21 @@ use mrule_engine::policy::Origin;
 use mrule_grammar::codes::budgets;
 use mrule_grammar::diagnostic::Diagnostic;
 
-/// What programs may take, and what each is given.
+/// The budget of all programs, and the limits of each.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    /// What they may take.
+    /// The memory budget of all programs.
     pub limits: MemoryLimits,
-    /// What each is given.
+    /// The limits of one program.
     pub setting: Setting,
 }
 
 impl Memory {
-    /// What a program takes, and whether that is within the budget beside what is taken already.
+    /// The memory that a program needs, if it fits into the budget beside the memory in use.
     ///
     /// # Errors
-    /// [`Refusal::Conflict`]: no automaton for its streams; else what is over the budget.
+    /// [`Refusal::Conflict`]: its stream patterns make no automaton; else the program is over the
+    /// budget.
     pub(crate) fn admit(
         &self,
         program: &Program,
@@ -47,26 +48,26 @@ impl Memory {
     }
 }
 
-/// Whether a policy may take no more than one may: not the rule files of the command line and what
-/// the owner puts in their place.
+/// Whether the limit of one policy applies. It does not apply to the rule files of the command
+/// line, nor to the owner's replacement of them.
 pub(super) fn is_bounded(name: &str, of: &Origin) -> bool {
     name != MAIN || !of.is_owner()
 }
 
-/// What all policies and rings of a run take.
+/// The memory that all policies and rings of a run use.
 fn taken(plane: &dyn Dataplane) -> u64 {
     let policies = plane.policies().into_iter().map(|(_, policy)| policy.memory());
     policies.fold(plane.ring_memory(), u64::saturating_add)
 }
 
-/// How many bytes more the tables of a policy may take.
+/// How many more bytes the tables of a policy may use.
 pub(super) fn room_of(memory: &Memory, plane: &dyn Dataplane, name: &str, of: &Origin) -> u64 {
     let left = memory.limits.all.saturating_sub(taken(plane));
     let own = plane.policy(name).map_or(0, |policy| policy.memory());
     if !is_bounded(name, of) { left } else { left.min(memory.limits.policy.saturating_sub(own)) }
 }
 
-/// A program that is refused because of its memory, as the compiler would refuse it.
+/// The refusal of a program that needs too much memory, in the form of a compiler diagnostic.
 pub fn refused(compiled: &mut Compiled, over: &OverBudget) {
     let place = over.parts.first().and_then(|part| part.place.map(|place| (place, part)));
     let finding = Diagnostic::new(budgets::MEMORY, over.to_string()).help(over.help());

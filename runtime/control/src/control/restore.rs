@@ -1,10 +1,11 @@
-//! What a run starts with: the policies of the command line, those that were kept, and what cannot
-//! be restored. The invariants: kept policies are at work, with all their changes, before the first
-//! packet is decided, binding ones loaded first (memory is admitted in the order of names, and one
-//! without room is missing); what may have bound copies and is missing is a [`Failure`], and copies
-//! stop until somebody resolves it, unless the run was told otherwise; forwarding goes on.
-//! (Rejected: to refuse to start; then nothing would be forwarded either. To go on without; copies
-//! that the owner has forbidden would go out after each restart.)
+//! The policies that a run starts with: those of the command line, those of the state directory,
+//! and a list of what cannot be restored. The invariants: saved policies decide, with all their
+//! changes, before the first packet; binding policies are loaded first; memory is admitted in the
+//! order of names, and a policy without room counts as missing; a missing policy that may have
+//! bound copies is a [`Failure`], and copies stop until a user resolves it, unless an option of the
+//! run says otherwise; forwarding continues. (Rejected: to refuse to start, because nothing would
+//! be forwarded either; to continue without the policy, because copies that the owner has
+//! forbidden would go out after each restart.)
 
 use super::dataplane::Dataplane;
 use super::health::{Failure, Scope};
@@ -25,35 +26,35 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What becomes of copies when something that may have bound them cannot be restored.
+/// What happens to copies when a policy that may have bound them cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BindingFailure {
-    /// They are withheld.
+    /// Copies are withheld.
     #[default]
     Closed,
-    /// They go on; health says what is missing.
+    /// Copies are sent; the health report names what is missing.
     Open,
 }
 
-/// What a run starts with.
+/// The policies, limits and notes that a run starts with.
 #[derive(Debug)]
 pub struct Start {
-    /// That of the command line first.
+    /// The policy of the command line is the first.
     pub(super) policies: Vec<Restored>,
     pub(super) unloaded: BTreeMap<String, Held>,
     pub(super) failures: BTreeMap<String, Failure>,
     pub(super) on_failure: BindingFailure,
     pub(super) keeping: Persistence,
-    /// What a user should know.
+    /// Notes for the user.
     pub(super) told: Vec<String>,
     confinement: Arc<Confinement>,
-    /// What each compilation may take.
+    /// The budget of one compilation.
     pub(super) limits: CompileLimits,
-    /// What all policies may take.
+    /// The memory budget of all policies together.
     pub(super) memory: Memory,
 }
 
-/// A policy to be at work from the first packet on.
+/// A policy that decides from the first packet.
 #[derive(Debug)]
 pub(super) struct Restored {
     pub name: String,
@@ -61,11 +62,12 @@ pub(super) struct Restored {
     pub held: Held,
 }
 
-/// The name under which failures of the whole state are known: no policy can have it.
+/// The name of failures that concern the whole state. It is not a valid policy name.
 pub(super) const STATE: &str = "(state)";
 
 impl Start {
-    /// With the program of the command line, and what was kept in a directory, if one is given.
+    /// Starts with the program of the command line, and with the saved policies if a state
+    /// directory is given.
     pub fn new(
         kind: EngineKind,
         main: Policy,
@@ -101,11 +103,11 @@ impl Start {
         Start { on_failure, ..self }
     }
 
-    /// Another policy of the command line, whose limits bind all others. What was kept under its
-    /// name is replaced.
+    /// Adds another policy of the command line, whose limits bind all other policies. It replaces
+    /// the saved policy of this name.
     ///
     /// # Errors
-    /// No limit of the program is without `to`.
+    /// Each limit of the program has a `to`, so none binds other policies.
     pub fn with_binding(
         mut self,
         name: &str,
@@ -131,7 +133,7 @@ impl Start {
         Ok(self)
     }
 
-    /// Waits until what was written is on the disk, for a bounded time.
+    /// Waits, for a bounded time, until all writes are on the disk.
     fn settle(&mut self) {
         if let Some(pending) = self.keeping.take_pending() {
             pending.wait();
@@ -143,8 +145,8 @@ impl Start {
         self.policies.first().map(|first| (first.name.clone(), first.policy.clone())).into_iter().collect()
     }
 
-    /// Loads all other policies, and withholds what must not be copied; to be called before the
-    /// first packet is read.
+    /// Loads all other policies, and withholds the copies that failures concern. The caller calls
+    /// it before the first packet is read.
     pub fn restore(&mut self, plane: &mut dyn Dataplane) {
         let mut order: Vec<&Restored> = self.policies.iter().collect();
         order.sort_by_key(|restored| restored.policy.bounds().is_none());
@@ -176,7 +178,7 @@ impl Start {
         let (kept, store) = match Keeper::open(directory, &self.confinement) {
             Ok((store, kept)) => (kept, Ok(store)),
             Err(unusable) => {
-                // A directory that hangs may have a binding policy in it.
+                // A directory that does not answer may hold a binding policy.
                 if !unusable.is_new {
                     self.failures.insert(STATE.to_owned(), Failure::unknown(&unusable.why));
                 }
@@ -193,8 +195,8 @@ impl Start {
         self.failures.insert(name.to_owned(), Failure::new(why, scope));
     }
 
-    /// The program of the command line takes the place of what was kept under its name; where that
-    /// was binding, it is binding, too.
+    /// The program of the command line replaces the saved policy of its name. If the saved policy
+    /// was binding, the program is binding, too.
     fn begin(&mut self, kind: EngineKind, mut policy: Policy, bundle: Bundle, kept: Option<&Kept>) {
         let lost = match kept.map(|kept| &kept.at_work) {
             Some(AtWork::Lost(why)) => Some(*why),
@@ -227,7 +229,8 @@ impl Start {
         if let Some(kept) = kept {
             held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
             let remade = kept.restore(&mut policy);
-            // Rule files that were changed meanwhile drop what does not fit them, as a load does.
+            // If the rule files changed meanwhile, saved values that no longer fit are dropped, as
+            // in a load.
             policy = self.changed(MAIN, policy, remade, &mut held, same);
             self.behind(kept, &policy);
         }
@@ -239,7 +242,7 @@ impl Start {
         self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
     }
 
-    /// Copies of a policy are withheld where changes were made that are not in the state.
+    /// Withholds the copies of a policy whose latest changes are not in the state.
     fn behind(&mut self, kept: &Kept, policy: &Policy) {
         if kept.is_behind && !self.failures.contains_key(&kept.name) {
             let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Policy };
@@ -247,7 +250,7 @@ impl Start {
         }
     }
 
-    /// The policy with what was changed in it.
+    /// The policy with its saved changes applied.
     fn changed(
         &mut self,
         name: &str,
@@ -269,7 +272,7 @@ impl Start {
         policy
     }
 
-    /// A policy that was kept.
+    /// Restores a saved policy.
     fn take(&mut self, kind: EngineKind, kept: Kept) {
         let mut older: VecDeque<Version> = kept.versions.iter().cloned().collect();
         let name = kept.name.clone();
@@ -290,7 +293,7 @@ impl Start {
             (AtWork::Lost(why), last) => {
                 let why = format!("policy {name}: {why}; whether it was binding is not known");
                 self.fail(&name, why, Scope::All);
-                // Its texts can be seen, and the numbers of its versions go on.
+                // A user can still read its texts, and its version numbers continue.
                 self.unloaded.extend(last.map(|now| (name, Held { older, ..Held::new(now) })));
                 return;
             }
@@ -334,18 +337,18 @@ impl Start {
             Err(why) => {
                 let scope = if binds { Scope::All } else { Scope::Nothing };
                 self.fail(&name, format!("policy {name} was not restored: {why}"), scope);
-                // Its texts can be seen, and it can be rolled back and unloaded.
+                // A user can still read its texts, roll it back and unload it.
                 self.unloaded.insert(name, held);
             }
         }
     }
 }
 
-/// What a user is told when the copies of all policies are withheld.
+/// The note for the user when the copies of all policies are withheld.
 const WITHHELD: &str = "copies of all policies are withheld, forwarding goes on: load what is missing again, \
                         unload it, or say `mirrorc release`";
 
-/// Withholds the copies that failures concern, and lets all others go.
+/// Withholds the copies that failures concern, and releases all other copies.
 pub(super) fn withhold(
     plane: &mut dyn Dataplane,
     failures: &BTreeMap<String, Failure>,
