@@ -1,8 +1,11 @@
-//! The generated reference pages: `docs/fields.md` and `docs/diagnostics.md`. A test compares the
-//! files with the output of this module, so they cannot go stale. The invariant: the same tables
-//! give the same page, byte for byte. (Rejected: hand-written pages, and a build script that writes
-//! into the source tree.)
+//! The generated reference pages: `docs/fields.md`, `docs/diagnostics.md` and, in `api`,
+//! `docs/api.md` and `docs/metrics.md`. A test compares the files with the output of this module,
+//! so they cannot go stale. The invariant: the same tables give the same page, byte for byte.
+//! (Rejected: hand-written pages, and a build script that writes into the source tree.)
 
+mod api;
+
+pub use api::{api, metrics};
 use mrule_compiler::fields::{Field, Source, Ty, max_of};
 use mrule_grammar::codes::CODES;
 use std::fmt::Write;

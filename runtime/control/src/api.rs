@@ -5,9 +5,9 @@
 //! (Rejected: TCP without TLS and tokens: a client that can change rules can have all traffic
 //! copied anywhere; gRPC, which curl does not support.)
 //!
-//! - `routes`: every route, its documentation (OpenAPI) and its handler in one table.
+//! - `routes`: every route, its documentation and handler in one table. `openapi`: the document.
 //! - `policies`, `state`, `stations`, `flows`, `watch`, `stream`, `history`: the handlers. `audit`:
-//!   who asked for which change.
+//!   who asked for which change. `metrics`, `families`: counts for Prometheus.
 //! - `connections`, `bodies`, `gates`: what is bounded. `socket`: the file. `tls`: remote clients;
 //!   `auth`: tokens; `caller`: who asks, and what is allowed. `problem`: errors.
 
@@ -16,10 +16,12 @@ mod auth;
 mod bodies;
 mod caller;
 mod connections;
+mod families;
 mod flows;
 mod gates;
 mod history;
 mod metrics;
+mod openapi;
 mod policies;
 mod problem;
 mod routes;
@@ -32,6 +34,8 @@ mod watch;
 
 pub use crate::event::Hub;
 pub use auth::{Role, Token};
+pub use families::{METRICS, Metric, MetricKind, MetricLabel};
+pub use openapi::document as openapi;
 pub use socket::Socket;
 pub use tls::{Renewed, Reservation, TlsFiles, TlsListener, TlsReload};
 

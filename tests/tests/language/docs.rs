@@ -3,6 +3,7 @@
 //! that CI runs.
 
 use super::cli_manual::{commands, help};
+use mirrorc::Exit;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_grammar::diagnostic::Severity;
 use mrule_tests::cli::mirrorc;
@@ -110,6 +111,27 @@ fn links_lead_to_files_and_headings() {
     }
     assert!(wrong.is_empty(), "these links lead nowhere: {wrong:#?}");
     assert!(links >= 60, "{links}");
+}
+
+#[test]
+fn readme_leads_to_every_page() {
+    let readme = read("README.md");
+    let missing: Vec<String> = pages()
+        .into_iter()
+        .filter(|page| page.starts_with("docs/") && !readme.contains(&format!("({page})")))
+        .collect();
+    assert!(missing.is_empty(), "README.md has no link to {missing:?}");
+}
+
+#[test]
+fn exit_codes_are_those_of_the_page() {
+    let page = read("docs/stability.md");
+    let table = page.split("### Exit codes").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let codes: Vec<u8> =
+        table.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok()).collect();
+    let exits = [Exit::Clean, Exit::Problems, Exit::Usage, Exit::Capture, Exit::Died];
+    let exits: Vec<u8> = exits.into_iter().map(Exit::code).collect();
+    assert_eq!(codes, [&exits[..], &[Exit::Interrupted(0).code()]].concat());
 }
 
 #[test]

@@ -34,39 +34,6 @@ fn every_route_answers_as_documented() {
         let ask =
             |method: &str, path: &str, kind: &str, body: &[u8]| ask(&place.socket, method, path, kind, body);
         let document = ask("get", "/v1/openapi.json", "", b"").json();
-        let good: &[(&str, &str, &str, &str)] = &[
-            (
-                "put",
-                "/v1/policies/{policy}",
-                "text/plain",
-                "station x { pcapng \"x.pcapng\" }\nrule r { match tcp snaplen none to x }\n",
-            ),
-            (
-                "post",
-                "/v1/policies/{policy}/tables/{table}/{verb}",
-                "application/json",
-                "{\"key\": \"10.0.0.1\"}",
-            ),
-            (
-                "put",
-                "/v1/policies/{policy}/tables/{table}",
-                "application/x-ndjson",
-                "{\"key\": \"10.0.0.1\"}\n",
-            ),
-            ("put", "/v1/policies/{policy}/params/{param}", "application/json", "{\"value\": 50}"),
-            (
-                "put",
-                "/v1/policies/{policy}/stations/{station}",
-                "application/json",
-                "{\"is\": \"interface m0\"}",
-            ),
-            (
-                "post",
-                "/v1/policies/{policy}/triggers/{trigger}/{verb}",
-                "application/json",
-                "{\"key\": \"10.0.0.1\"}",
-            ),
-        ];
         let mut asked = 0;
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
@@ -77,40 +44,32 @@ fn every_route_answers_as_documented() {
                 {
                     continue;
                 }
-                let verb = match path {
-                    path if path.contains("triggers") => "raise",
-                    path if path.contains("stations") => "drain",
-                    _ => "add",
+                // As the document's examples have it, but with a policy of this name.
+                let fill = |policy: &str| {
+                    let parameters = operation["parameters"].as_array().unwrap().iter();
+                    let in_path = parameters.filter(|parameter| parameter["in"] == "path");
+                    in_path.fold(path.clone(), |path, parameter| {
+                        let name = parameter["name"].as_str().unwrap();
+                        let example = parameter["example"].as_str().unwrap();
+                        assert!(!example.is_empty(), "{path}: no example of {name}");
+                        path.replace(&format!("{{{name}}}"), if name == "policy" { policy } else { example })
+                    })
                 };
-                let fill = |policy: &str, other: &str| {
-                    let named = [
-                        ("{policy}", policy),
-                        ("{verb}", verb),
-                        ("{table}", other),
-                        ("{param}", other),
-                        ("{trigger}", other),
-                        ("{station}", other),
-                    ];
-                    named.iter().fold(path.clone(), |path, (from, to)| path.replace(from, to))
-                };
-                let other = if path.contains("tables") {
-                    "quiet"
-                } else if path.contains("params") {
-                    "head"
-                } else if path.contains("stations") {
-                    "lake"
-                } else {
-                    "attack"
-                };
-                let body = good.iter().find(|(m, p, ..)| (*m, *p) == (method, path));
-                let (kind, body) = body.map_or(("", ""), |(.., kind, body)| (*kind, *body));
+                let content = operation["requestBody"]["content"].as_object();
+                let (kind, body) = content.and_then(|content| content.iter().next()).map_or(
+                    ("", String::new()),
+                    |(kind, c)| {
+                        let text = c["example"].as_str().map(str::to_owned);
+                        (kind.as_str(), text.unwrap_or_else(|| c["example"].to_string()))
+                    },
+                );
                 let documented = &operation["responses"];
                 let query = if (method.as_str(), path.as_str()) == ("put", "/v1/policies/{policy}") {
                     "?dry_run=true"
                 } else {
                     ""
                 };
-                let answer = ask(method, &(fill("main", other) + query), kind, body.as_bytes());
+                let answer = ask(method, &(fill("main") + query), kind, body.as_bytes());
                 asked += 1;
                 if path.ends_with("rollback") || path.ends_with("diff") {
                     assert_eq!(answer.status, 404, "there is one version: {}", answer.body);
@@ -122,7 +81,7 @@ fn every_route_answers_as_documented() {
                 // To put a policy that is not there is to make it.
                 let makes = (method.as_str(), path.as_str()) == ("put", "/v1/policies/{policy}");
                 if documented["404"].is_object() && !makes {
-                    let answer = ask(method, &fill("nobody", other), kind, body.as_bytes());
+                    let answer = ask(method, &fill("nobody"), kind, body.as_bytes());
                     assert_eq!(
                         (answer.status, answer.kind.as_str()),
                         (404, "application/problem+json"),
@@ -136,7 +95,7 @@ fn every_route_answers_as_documented() {
                     && operation["requestBody"].is_object()
                     && !path.ends_with("{policy}")
                 {
-                    let answer = ask(method, &fill("main", other), kind, b"{\"odd\": [");
+                    let answer = ask(method, &fill("main"), kind, b"{\"odd\": [");
                     assert_eq!(
                         (answer.status, answer.kind.as_str()),
                         (400, "application/problem+json"),
@@ -144,7 +103,7 @@ fn every_route_answers_as_documented() {
                     );
                 }
                 if documented["413"].is_object() && !path.ends_with("{policy}") {
-                    let answer = ask(method, &fill("main", other), kind, &vec![b' '; 100_000]);
+                    let answer = ask(method, &fill("main"), kind, &vec![b' '; 100_000]);
                     assert_eq!(answer.status, 413, "{method} {path}: {}", answer.body);
                 }
             }

@@ -3,9 +3,10 @@
 //! grows. (Rejected: separate counters for metrics; they would have to be kept equal to the
 //! runtime's.)
 
-use crate::control::Health;
-use crate::control::Report;
-use mrule_dataplane::station::Cause;
+use super::families::*;
+use crate::control::{Health, Report};
+use mrule_dataplane::live::PortCounts;
+use mrule_dataplane::station::{Cause, Counts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -17,9 +18,6 @@ use std::fmt::Error;
 /// The counts of one scrape.
 #[derive(Debug)]
 struct Snapshot(Report, Health);
-
-/// One value and its labels.
-type Value<'a> = (Vec<(&'static str, &'a str)>, u64);
 
 /// A text format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,152 +101,113 @@ fn open_metrics(report: Report, health: Health) -> Result<String, Error> {
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let out = &mut encoder;
         let (report, health) = (&self.0, &self.1);
-        gauges(
-            &mut encoder,
-            "ready",
-            "1 if mirrorc does its work, 0 if /v1/ready answers 503",
-            [(vec![], health.is_ready().into())].into_iter(),
-        )?;
-        let reasons = health
-            .reasons
-            .iter()
-            .map(|reason| (vec![("kind", reason.kind.name()), ("subject", reason.subject.as_str())], 1));
-        gauges(
-            &mut encoder,
-            "unhealthy",
-            "Current problems: one sample of value 1 for each reason in /v1/health",
-            reasons,
-        )?;
-        let port = |value: fn(&mrule_dataplane::live::PortCounts) -> u64| {
-            report.ports.iter().map(move |port| (vec![("port", port.name.as_str())], value(port)))
-        };
-        counters(
-            &mut encoder,
-            "received_frames",
-            "Frames that the kernel received for mirrorc, including frames that it dropped",
-            port(|p| p.received),
-        )?;
-        counters(
-            &mut encoder,
-            "kernel_dropped_frames",
-            "Frames that the kernel dropped before mirrorc read them",
-            port(|p| p.kernel_drops),
-        )?;
-        counters(&mut encoder, "received_bytes", "Bytes of the frames that mirrorc read", port(|p| p.bytes))?;
-        let forwarded = report.ports.iter().flat_map(|port| {
-            let label = |what| vec![("port", port.name.as_str()), ("result", what)];
-            let ours = port.forward.map(|f| [(label("sent"), f.sent), (label("failed"), f.failed())]);
-            let kernel = port.redirect.map(|r| [(label("sent"), r.packets), (label("failed"), r.failed)]);
-            ours.into_iter().chain(kernel).flatten()
-        });
-        counters(&mut encoder, "forwarded_frames", "Frames to forward, by result", forwarded)?;
+        write(out, READY, [([], health.is_ready().into())])?;
+        let reasons = health.reasons.iter().map(|reason| ([reason.kind.name(), reason.subject.as_str()], 1));
+        write(out, UNHEALTHY, reasons)?;
+        ports(report, out)?;
         let all = &report.summary;
-        let packets = [("mirrored", all.mirrored), ("not", all.unmirrored)];
-        let packets = packets.into_iter().map(|(copied, n)| (vec![("copied", copied)], n));
-        counters(&mut encoder, "packets", "Packets decided, by whether any station got a copy", packets)?;
-        let withheld = [(vec![], all.bound_withheld)].into_iter();
-        let help = "Copies withheld by binding limits of other policies or after a failed restore";
-        counters(&mut encoder, "copies_withheld", help, withheld)?;
-        let sent = report.policies.iter().flat_map(|p| {
-            p.stations
-                .iter()
-                .map(move |s| (vec![("policy", p.name.as_str()), ("station", s.station.as_str())], s))
-        });
-        let of = |value: fn(&mrule_dataplane::station::Counts) -> u64| {
-            sent.clone().map(move |(labels, counts)| (labels, value(counts)))
-        };
-        counters(
-            &mut encoder,
-            "copies_requested",
-            "Copies that rules requested for a station",
-            of(|s| s.requested),
-        )?;
-        counters(&mut encoder, "copies_sent", "Copies sent to a station", of(|s| s.sent))?;
-        counters(
-            &mut encoder,
-            "copies_sent_bytes",
-            "Bytes of the copies sent to a station",
-            of(|s| s.sent_bytes),
-        )?;
-        let dropped = sent.clone().flat_map(|(labels, counts)| {
-            Cause::ALL.into_iter().map(move |cause| {
-                ([labels.clone(), vec![("cause", cause.name())]].concat(), counts.dropped_by(cause))
-            })
-        });
-        counters(&mut encoder, "copies_dropped", "Copies dropped instead of sent, by cause", dropped)?;
-        let known = sent.clone().flat_map(|(labels, counts)| {
-            let kinds = [
-                ("unanswered", counts.unanswered),
-                ("network_error", counts.network_errors),
-                ("link_drop", counts.link_drops),
-            ];
-            kinds.map(|(kind, n)| ([labels.clone(), vec![("kind", kind)]].concat(), n))
-        });
-        let help = "Known delivery problems of copies that count as sent, by kind";
-        counters(&mut encoder, "copies_doubtful", help, known)?;
-        let up = sent.clone().map(|(labels, counts)| (labels, u64::from(counts.down.is_none())));
-        gauges(&mut encoder, "station_up", "1 if the station accepts copies, 0 if it is down", up)?;
-        let version = report.policies.iter().map(|p| (vec![("policy", p.name.as_str())], p.version));
-        gauges(&mut encoder, "policy_version", "Current version of the policy", version)?;
-        let rules = report.policies.iter().flat_map(|p| {
-            let labels = move |rule| vec![("policy", p.name.as_str()), ("rule", rule)];
-            p.summary.rules.iter().map(move |r| (labels(r.name.as_str()), r.matched))
-        });
-        counters(&mut encoder, "rule_matched", "Packets that matched the rule", rules)?;
-        let triggers = report.policies.iter().flat_map(|p| {
-            let labels = move |trigger| vec![("policy", p.name.as_str()), ("trigger", trigger)];
-            p.summary.triggers.iter().map(move |t| (labels(t.name.as_str()), t))
-        });
-        let active = triggers.clone().filter_map(|(labels, t)| Some((labels, t.keys.as_ref()?.active)));
-        gauges(&mut encoder, "trigger_active_keys", "Keys for which the trigger is active", active)?;
-        let raised = triggers.map(|(labels, t)| (labels, t.packets.raised));
-        counters(&mut encoder, "trigger_raised", "Number of times that packets raised the trigger", raised)?;
-        let flows = report.policies.iter().filter_map(|p| {
-            Some((vec![("policy", p.name.as_str())], p.summary.tracked.as_ref()?.flows.active))
-        });
-        gauges(&mut encoder, "flows", "Flows in the flow table", flows)?;
+        write(out, PACKETS, [(["mirrored"], all.mirrored), (["not"], all.unmirrored)])?;
+        write(out, COPIES_WITHHELD, [([], all.bound_withheld)])?;
+        stations(report, out)?;
+        policies(report, out)?;
         let alarms = report.alarms.iter().flat_map(|a| {
             let results = [("sent", a.sent), ("failed", a.failed), ("dropped", a.dropped)];
-            results.map(|(result, n)| (vec![("to", a.to.as_str()), ("result", result)], n))
+            results.map(|(result, n)| ([a.to.as_str(), result], n))
         });
-        counters(&mut encoder, "alarms", "Alarms to a receiver, by result", alarms)?;
-        let waiting = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], a.waiting));
-        gauges(&mut encoder, "alarms_waiting", "Alarms that wait to be sent to the receiver", waiting)?;
-        let up = report.alarms.iter().map(|a| (vec![("to", a.to.as_str())], u64::from(a.down.is_none())));
-        gauges(&mut encoder, "alarm_receiver_up", "1 if the receiver accepts alarms, 0 if it does not", up)?;
-        let events = report.history.iter().flat_map(|history| {
-            let results =
-                [("kept", history.kept), ("written", history.written), ("unwritten", history.unwritten)];
-            let results = results.into_iter().chain([("lost", history.lost)]);
-            results.map(|(result, n)| (vec![("result", result)], n))
+        write(out, ALARMS, alarms)?;
+        write(out, ALARMS_WAITING, report.alarms.iter().map(|a| ([a.to.as_str()], a.waiting)))?;
+        let up = report.alarms.iter().map(|a| ([a.to.as_str()], u64::from(a.down.is_none())));
+        write(out, ALARM_RECEIVER_UP, up)?;
+        let events = report.history.iter().flat_map(|h| {
+            [(["kept"], h.kept), (["written"], h.written), (["unwritten"], h.unwritten), (["lost"], h.lost)]
         });
-        counters(&mut encoder, "history_events", "Events of the history, by result", events)
+        write(out, HISTORY_EVENTS, events)
     }
 }
 
-fn counters<'a>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    values: impl Iterator<Item = Value<'a>>,
-) -> Result<(), Error> {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (labels, value) in values {
-        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
+/// What ports received and forwarded.
+fn ports(report: &Report, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let port = |value: fn(&PortCounts) -> u64| {
+        report.ports.iter().map(move |port| ([port.name.as_str()], value(port)))
+    };
+    write(out, RECEIVED_FRAMES, port(|p| p.received))?;
+    write(out, KERNEL_DROPPED_FRAMES, port(|p| p.kernel_drops))?;
+    write(out, RECEIVED_BYTES, port(|p| p.bytes))?;
+    let forwarded = report.ports.iter().flat_map(|port| {
+        let label = |what| [port.name.as_str(), what];
+        let ours = port.forward.map(|f| [(label("sent"), f.sent), (label("failed"), f.failed())]);
+        let kernel = port.redirect.map(|r| [(label("sent"), r.packets), (label("failed"), r.failed)]);
+        ours.into_iter().chain(kernel).flatten()
+    });
+    write(out, FORWARDED_FRAMES, forwarded)
 }
 
-fn gauges<'a>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    values: impl Iterator<Item = Value<'a>>,
+/// What happened to copies.
+fn stations(report: &Report, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let all = report
+        .policies
+        .iter()
+        .flat_map(|p| p.stations.iter().map(move |s| ([p.name.as_str(), s.station.as_str()], s)));
+    let of = |value: fn(&Counts) -> u64| all.clone().map(move |(labels, counts)| (labels, value(counts)));
+    write(out, COPIES_REQUESTED, of(|s| s.requested))?;
+    write(out, COPIES_SENT, of(|s| s.sent))?;
+    write(out, COPIES_SENT_BYTES, of(|s| s.sent_bytes))?;
+    let dropped = all.clone().flat_map(|([policy, station], counts)| {
+        Cause::ALL.map(|cause| ([policy, station, cause.name()], counts.dropped_by(cause)))
+    });
+    write(out, COPIES_DROPPED, dropped)?;
+    let doubtful = all.clone().flat_map(|([policy, station], counts)| {
+        let kinds = [
+            ("unanswered", counts.unanswered),
+            ("network_error", counts.network_errors),
+            ("link_drop", counts.link_drops),
+        ];
+        kinds.map(|(kind, n)| ([policy, station, kind], n))
+    });
+    write(out, COPIES_DOUBTFUL, doubtful)?;
+    write(out, STATION_UP, of(|s| u64::from(s.down.is_none())))
+}
+
+/// What policies match, trigger and remember.
+fn policies(report: &Report, out: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    let policies = report.policies.iter();
+    write(out, POLICY_VERSION, policies.clone().map(|p| ([p.name.as_str()], p.version)))?;
+    let rules = policies
+        .clone()
+        .flat_map(|p| p.summary.rules.iter().map(move |r| ([p.name.as_str(), r.name.as_str()], r.matched)));
+    write(out, RULE_MATCHED, rules)?;
+    let triggers = policies
+        .clone()
+        .flat_map(|p| p.summary.triggers.iter().map(move |t| ([p.name.as_str(), t.name.as_str()], t)));
+    let active = triggers.clone().filter_map(|(labels, t)| Some((labels, t.keys.as_ref()?.active)));
+    write(out, TRIGGER_ACTIVE_KEYS, active)?;
+    write(out, TRIGGER_RAISED, triggers.map(|(labels, t)| (labels, t.packets.raised)))?;
+    let flows = policies.filter_map(|p| Some(([p.name.as_str()], p.summary.tracked.as_ref()?.flows.active)));
+    write(out, FLOWS, flows)
+}
+
+/// Writes a family: its values, each with the values of its labels.
+fn write<'a, const N: usize>(
+    out: &mut DescriptorEncoder<'_>,
+    family: Family<N>,
+    values: impl IntoIterator<Item = ([&'a str; N], u64)>,
 ) -> Result<(), Error> {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    let Family { name, kind, labels, help } = family;
+    let names = labels.map(|(name, _)| name);
+    let metric = match kind {
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Gauge => MetricType::Gauge,
+    };
+    let mut encoder = out.encode_descriptor(name, help, None, metric)?;
     for (labels, value) in values {
-        ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(family.encode_family(&labels)?)?;
+        let labels: Vec<(&str, &str)> = names.into_iter().zip(labels).collect();
+        let encoder = encoder.encode_family(&labels)?;
+        match kind {
+            MetricKind::Counter => ConstCounter::new(value).encode(encoder)?,
+            MetricKind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)?,
+        }
     }
     Ok(())
 }
@@ -289,5 +248,15 @@ mod tests {
         assert!(open.contains("# TYPE mirrorc_history_events counter"), "{open}");
         assert!(plain.contains("# TYPE mirrorc_history_events_total counter"), "{plain}");
         assert!(plain.contains("mirrorc_history_events_total{result=\"kept\"} 7"), "{plain}");
+    }
+
+    #[test]
+    fn every_family_of_the_table_is_encoded() {
+        let text = render(Report::default(), Health::default(), Form::OpenMetrics).unwrap();
+        let typed = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let encoded: Vec<&str> = typed.collect();
+        let kind = |kind| if kind == MetricKind::Counter { "counter" } else { "gauge" };
+        let table: Vec<String> = METRICS.iter().map(|m| format!("{} {}", m.name, kind(m.kind))).collect();
+        assert_eq!(encoded, table);
     }
 }

@@ -5,15 +5,14 @@
 
 use super::auth::Role;
 use super::problem::Problem;
-use super::{Api, audit, caller, flows, history, policies, state, stations, stream, watch};
+use super::{Api, audit, caller, flows, history, openapi, policies, state, stations, stream, watch};
 use axum::Router;
 use axum::extract::Query;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
 
 /// The longest body of a program, in bytes: its files and tables together.
@@ -28,21 +27,28 @@ pub(super) struct Route {
     pub path: &'static str,
     pub summary: &'static str,
     /// Names and descriptions of the query parameters.
-    query: &'static [(&'static str, &'static str)],
-    /// The content type of the body, and its description.
-    body: Option<(&'static str, &'static str)>,
+    pub query: &'static [(&'static str, &'static str)],
+    pub body: Option<Body>,
     /// The content type of a successful answer.
-    answer: &'static str,
+    pub answer: &'static str,
     /// The status codes of other answers.
-    problems: &'static [u16],
+    pub problems: &'static [u16],
     /// The role that a remote client needs.
-    needs: Role,
+    pub needs: Role,
     /// The route names no policy; a token for one policy sees only that policy's part of the
     /// answer.
-    filtered: bool,
+    pub filtered: bool,
     /// The longest body, in bytes.
     longest: usize,
     handler: MethodRouter<Arc<Api>>,
+}
+
+/// The body of a request.
+pub(super) struct Body {
+    /// Its content type.
+    pub kind: &'static str,
+    pub means: &'static str,
+    pub example: &'static str,
 }
 
 /// What [`caller::allow`] checks.
@@ -69,7 +75,8 @@ impl Route {
         Route { longest, ..self }
     }
 
-    fn has_own_params(&self) -> bool {
+    /// Whether a station may use it for its own params.
+    pub fn has_own_params(&self) -> bool {
         self.path.ends_with("/{param}")
     }
 
@@ -79,7 +86,7 @@ impl Route {
     }
 }
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const VERSION: (&str, &str) =
     ("version", "The version; without it, the current version (rollback: the previous version)");
@@ -87,9 +94,6 @@ const DRY_RUN: (&str, &str) =
     ("dry_run", "true: change nothing, and answer what the new version would keep and lose");
 const KEY: &str = "`key`: a value, or a list of its parts; for a trigger by flow, the name of a flow. Optional: `for`, how long; `reason`, with `suppress`";
 const POLICY: (&str, &str) = ("policy", "The policy whose flows are meant; the default is `main`");
-
-/// What a station token may do on a route that needs a higher role.
-const OWN_PARAMS: &str = "allowed if its token names the param";
 
 /// All routes.
 pub(super) fn routes() -> Vec<Route> {
@@ -109,8 +113,9 @@ pub(super) fn routes() -> Vec<Route> {
     };
     let read =
         |path, summary, problems, handler| route("get", path, summary, none, None, JSON, problems, handler);
-    let change = |method, path, summary, says, handler| {
-        route(method, path, summary, none, Some((JSON, says)), JSON, &[400, 404, 409, 413], handler)
+    let change = |method, path, summary, means, example, handler| {
+        let body = Body { kind: JSON, means, example };
+        route(method, path, summary, none, Some(body), JSON, &[400, 404, 409, 413], handler)
     };
     let program = "The files: `{\"files\": {\"main.mrule\": \"...\", \"bad.csv\": \"...\"}, \"roots\": [\"main.mrule\"], \
                    \"set\": {\"head\": \"1KiB\"}}`; or, with another content type, the text of one rule file";
@@ -212,7 +217,7 @@ pub(super) fn routes() -> Vec<Route> {
             get(history::events),
         )
         .filtered(),
-        read("/v1/openapi.json", "Returns this document", &[], get(|| async { axum::Json(document()) })).filtered(),
+        read("/v1/openapi.json", "Returns this document", &[], get(|| async { axum::Json(openapi::document()) })).filtered(),
         read("/v1/policies", "Lists the policies", &[], get(policies::list)).filtered(),
         route(
             "get",
@@ -232,7 +237,11 @@ pub(super) fn routes() -> Vec<Route> {
                 DRY_RUN,
                 ("binding", "true: its limits without `to` also cut the copies of all other policies; needs the role admin"),
             ],
-            Some((JSON, program)),
+            Some(Body {
+                kind: JSON,
+                means: program,
+                example: r#"{"files": {"main.mrule": "station lake { pcapng \"lake.pcapng\" } rule all { match any  snaplen headers  to lake }"}}"#,
+            }),
             JSON,
             &[400, 403, 409, 412, 413, 422],
             put(policies::put),
@@ -290,7 +299,11 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/policies/{policy}/tables/{table}",
             "Replaces all rows of a table in one step",
             none,
-            Some(("application/x-ndjson", "A JSON object on each line: `key`, `value` if the table is a map, `for` (how long the row stays)")),
+            Some(Body {
+                kind: "application/x-ndjson",
+                means: "A JSON object on each line: `key`, `value` if the table is a map, `for` (how long the row stays)",
+                example: r#"{"key": "10.0.0.1", "for": "1h"}"#,
+            }),
             JSON,
             &[400, 404, 409],
             put(state::replace),
@@ -300,6 +313,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/policies/{policy}/tables/{table}/{verb}",
             "Adds a row (`add`) or removes a row (`remove`)",
             "`key`; with `add` also `value` if the table is a map, and `for` (how long the row stays)",
+            r#"{"key": "10.0.0.1"}"#,
             post(state::change_table),
         ),
         read(
@@ -314,6 +328,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/policies/{policy}/params/{param}",
             "Sets a param to a value within its bounds",
             "`value`",
+            r#"{"value": 50}"#,
             put(state::set_param),
         ),
         route(
@@ -331,7 +346,11 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/policies/{policy}/stations/{station}",
             "Changes the limit or the target of a station until it is reset; another target needs the role author",
             none,
-            Some((JSON, "`is`: the target and settings, as between the braces in a rule file")),
+            Some(Body {
+                kind: JSON,
+                means: "`is`: the target and settings, as between the braces in a rule file",
+                example: r#"{"is": "vxlan 192.0.2.10 vni 77 limit 100Mbit"}"#,
+            }),
             JSON,
             &[400, 403, 404, 409, 413, 422],
             put(stations::set),
@@ -368,6 +387,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/policies/{policy}/triggers/{trigger}/{verb}",
             "Raises an external trigger (`raise`), clears a trigger (`clear`), suppresses it for a key (`suppress`), or ends that (`unsuppress`)",
             KEY,
+            r#"{"key": "10.0.0.1"}"#,
             post(state::change_trigger),
         ),
     ]
@@ -396,63 +416,6 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         // The layer that is added last sees a request first.
         .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
         .with_state(api)
-}
-
-/// The OpenAPI document.
-pub(super) fn document() -> Json {
-    let mut paths = Map::new();
-    for route in routes() {
-        let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let in_path = in_path.map(
-            |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
-        );
-        let query = route.query.iter().map(|(name, means)| {
-            json!({ "name": name, "in": "query", "description": means, "schema": { "type": "string" } })
-        });
-        let parameters: Vec<Json> = in_path.chain(query).collect();
-        let mut answers = Map::new();
-        answers.insert("200".into(), json!({ "description": "Success", "content": { route.answer: {} } }));
-        let named: &[u16] = if route.path.contains('{') { &[404] } else { &[] };
-        let reads: &[u16] = if route.body.is_some() { &[408, 503] } else { &[] };
-        for status in [400, 401, 403].iter().chain(named).chain(reads).chain(route.problems) {
-            let means = StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or("");
-            let content = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
-            answers.insert(status.to_string(), json!({ "description": means, "content": content }));
-        }
-        let mut operation = json!({
-            "summary": route.summary,
-            "parameters": parameters,
-            "responses": answers,
-            "x-mirrorc-role": route.needs.name(),
-            "x-mirrorc-filtered": route.filtered,
-        });
-        if let (true, Some(members)) = (route.has_own_params(), operation.as_object_mut()) {
-            members.insert("x-mirrorc-station".into(), json!(OWN_PARAMS));
-        }
-        if let (Some((kind, means)), Some(members)) = (route.body, operation.as_object_mut()) {
-            let schema = json!({ "schema": { "type": if kind == JSON { "object" } else { "string" } } });
-            members
-                .insert("requestBody".into(), json!({ "description": means, "content": { kind: schema } }));
-        }
-        if let Some(path) = paths.entry(route.path).or_insert_with(|| json!({})).as_object_mut() {
-            path.insert(route.method.to_owned(), operation);
-        }
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": { "title": "mirrorc", "version": env!("CARGO_PKG_VERSION") },
-        "paths": paths,
-        "components": { "schemas": { "Problem": {
-            "type": "object",
-            "required": ["title", "status", "detail"],
-            "properties": {
-                "title": { "type": "string" },
-                "status": { "type": "integer" },
-                "detail": { "type": "string" },
-                "diagnostics": { "type": "object", "description": "What `mirrorc check --format json` prints" },
-            },
-        } } },
-    })
 }
 
 /// Parses the query of a request.
