@@ -2,6 +2,24 @@
 //! same call with their own streams. The code here reads arguments, calls the compiler or the
 //! runtime, and prints. The invariant: this crate makes no decision about packets or programs.
 //! (Rejected: only a binary; tests would have to start a process for each output.)
+//!
+//! ```
+//! use mirrorc::{Exit, Look, Screen};
+//!
+//! let (mut out, mut err) = (Vec::new(), Vec::new());
+//! let mut screen = Screen {
+//!     input: &mut std::io::empty(),
+//!     out: &mut out,
+//!     err: &mut err,
+//!     out_look: Look::PLAIN,
+//!     err_look: Look::PLAIN,
+//! };
+//! let exit = mirrorc::run(["mirrorc", "fields", "tcp.port"].map(Into::into), &mut screen);
+//! assert_eq!(exit, Exit::Clean);
+//! assert!(String::from_utf8_lossy(&out).contains("tcp.port"));
+//! ```
+#![doc = "\n---\n"]
+#![doc = include_str!("../../README.md")]
 
 mod alarms;
 mod args;

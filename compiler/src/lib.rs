@@ -1,6 +1,21 @@
 //! The compiler of the `.mrule` language: syntax tree to typed program, typed program to verdicts,
 //! by a reference interpreter and by native code. It does no I/O and reads no clock.
 //!
+//! ```
+//! use mrule_compiler::compile::{MemoryLoader, compile};
+//!
+//! let text = "\
+//! station ids { pcapng \"ids.pcapng\" }
+//! rule web { match tcp.prt == 80  snaplen headers  to ids }
+//! ";
+//! let mut loader = MemoryLoader::new([("site.mrule", text)]);
+//! let compiled = compile(&["site.mrule".to_owned()], &mut loader, &[]);
+//! assert!(compiled.program.is_none());
+//! let found = &compiled.diagnostics[0];
+//! assert_eq!(found.code.id(), "E0101");
+//! assert!(found.render(&compiled.sources).contains(" --> site.mrule:2:18\n"));
+//! ```
+//!
 //! Native code is the feature `jit`, on by default. Without it, this crate does not need Cranelift,
 //! and checks, `explain` and the interpreter are the same. (Rejected: two crates; both engines read
 //! the same records.)

@@ -1,6 +1,12 @@
 //! The control plane: clients load and change policies, state survives restarts, and events reach
 //! their subscribers.
 //!
+//! ```
+//! let document = mrule_control::api::openapi();
+//! let load = &document["paths"]["/v1/policies/{policy}"]["put"];
+//! assert_eq!(load["x-mirrorc-role"], "author");
+//! ```
+//!
 //! - [`control`]: policies by name, which callers read and change; [`api`]: the same over HTTP.
 //! - [`compile_queue`]: one compilation at a time; [`budget`]: how much memory programs may take.
 //! - [`event`]: events as lines of text; [`history`]: recorded events; [`alarm`]: events sent by

@@ -1,5 +1,18 @@
 //! Packets in and copies out: captures, interfaces, stations. `mrule_engine` decides.
 //!
+//! ```
+//! use mrule_dataplane::capture::Reader;
+//!
+//! let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/pcap/demo.pcapng");
+//! let mut reader = Reader::open(capture.as_ref())?;
+//! let mut packets = 0;
+//! while let Some(batch) = reader.next_batch() {
+//!     packets += batch.packets.len();
+//! }
+//! assert!(packets > 1000);
+//! # Ok::<(), mrule_dataplane::Error>(())
+//! ```
+//!
 //! - [`capture`]: pcap and pcapng files, as batches of packets; [`source`]: rule files and tables.
 //! - [`station`]: where copies go; [`confine`]: what a station may reach on this host.
 //! - [`live`]: a program on interfaces, by [`sys`], the kernel's packet interface.
