@@ -22,9 +22,14 @@ bench:
     cargo bench -p mrule-engine --bench trigger
     cargo bench -p mrule-engine --bench program
 
-# Hold the shims of native code against the rules of aliasing (needs nightly with miri and rust-src).
+# Hold the shims of native code and the engine's memory against the rules of aliasing (nightly with miri and rust-src).
 miri:
     cargo +nightly miri test -p mrule-compiler --lib jit::shims
+    cargo +nightly miri test -p mrule-engine --lib -- memory:: trigger::cells trigger::lock_shards
+
+# Each interleaving of a few threads at the lock shards of triggers (seconds, after loom is built once).
+loom:
+    RUSTFLAGS="--cfg loom" cargo test --release --locked --manifest-path tests/loom/Cargo.toml --target-dir target/loom
 
 # Fuzz one target for a minute (needs cargo-fuzz and a nightly toolchain).
 fuzz target="engines":

@@ -4,6 +4,24 @@
 //! A program that does not use flows has no flow table, and a program whose triggers have no
 //! conditions is decided a batch at a time. (Rejected: engines that own this state; a new program
 //! takes over the flows of the old program, see `migration`.)
+//!
+//! ```text
+//!  64 packets: dissect, prepare flows
+//!    |  up to 8 of them: flow, stream, probe keys and events
+//!    v
+//!  evaluated together? --no--> may evict? --yes--> decide pending --+
+//!    | yes                       | no                               |
+//!    |                           v                                  v
+//!    |                         evaluate one packet <----------------+
+//!    v                           |
+//!  conditions hold? <------------+
+//!    | no  +--yes--> reaches pending? --yes--> decide pending --+
+//!    |                 | no                                     |
+//!    |                 v                                        v
+//!    |               apply: states change, observer hears <-----+
+//!    v                 v
+//!  pending ----end of batch----> decide pending
+//! ```
 
 use crate::error::Error;
 use crate::flow::{self, FlowCounts, FlowId, FlowTable};
@@ -25,12 +43,14 @@ mod key_extract;
 mod key_group;
 mod migration;
 mod observer;
+mod pending;
 mod raise;
 
 use flow_control::Suppressions;
 pub use flow_control::{NAMED, active, bit_of};
 pub use migration::{Migration, streams_begin_anew};
 pub use observer::Observer;
+use pending::Pending;
 use raise::{Step, TriggerEvaluator};
 
 /// How much a decider remembers.
@@ -62,22 +82,6 @@ pub struct Decider {
     tracker: Option<Tracker>,
     /// `None` when no trigger has conditions.
     evaluator: Option<Box<TriggerEvaluator>>,
-}
-
-/// Packets that are not decided yet.
-struct Pending {
-    /// The first pending packet.
-    first: usize,
-    /// The earliest and the latest of their times.
-    earliest: i64,
-    latest: i64,
-}
-
-impl Pending {
-    /// No pending packets; the next is packet `first`.
-    fn from(first: usize) -> Pending {
-        Pending { first, earliest: i64::MAX, latest: i64::MIN }
-    }
 }
 
 /// What a worker knows about flows.
@@ -250,27 +254,22 @@ impl Decider {
                     if self.evaluator.as_ref().is_some_and(|evaluator| evaluator.fires(i)) {
                         self.raise(policy, packets, i, flow, &mut pending, &mut observer);
                     }
-                    pending.earliest = pending.earliest.min(packet.time);
-                    pending.latest = pending.latest.max(packet.time);
+                    pending.push(packet.time);
                 }
             }
         }
-        self.decide_part(policy, packets, pending.first..packets.len());
+        self.decide_part(policy, packets, pending.rest(packets.len()));
         &self.batch
     }
 
     /// Evaluates packet `i` alone. If its keys may evict a key that earlier packets are decided by,
     /// those packets are decided first.
     fn look(&mut self, policy: &Policy, packets: &[Packet], i: usize, pending: &mut Pending) {
-        let evaluator = self.evaluator.as_ref();
-        let forgets = evaluator.is_some_and(|evaluator| evaluator.may_forget_since(policy, pending.earliest));
-        if pending.first < i && forgets {
-            self.decide_part(policy, packets, pending.first..i);
-            *pending = Pending::from(i);
-        }
-        if let Some(evaluator) = &mut self.evaluator {
-            evaluator.look(policy, &mut self.scratch, packets, i, &self.context);
-        }
+        let Some(mut evaluator) = self.evaluator.take() else { return };
+        let evicts = evaluator.may_forget_since(policy, pending.earliest());
+        let settled = pending.before(i, evicts, |part| self.decide_part(policy, packets, part));
+        evaluator.look(settled, policy, &mut self.scratch, packets, i, &self.context);
+        self.evaluator = Some(evaluator);
     }
 
     /// Raises the triggers of packet `i`. Active triggers with the key `flow` stand in each
@@ -292,13 +291,11 @@ impl Decider {
             self.tracker.as_ref().map_or(0, |t| t.suppressions.bits(&t.flows, flow, packet.time));
         let step =
             Step { at: i, packet, seen: PacketContext::of(&self.context, i), flow, active, suppressions };
-        if evaluator.changes(policy, step, pending.latest) {
-            self.decide_part(policy, packets, pending.first..i);
-            *pending = Pending::from(i);
-        }
+        let changes = evaluator.changes(policy, step, pending.latest());
+        let settled = pending.before(i, changes, |part| self.decide_part(policy, packets, part));
         let step =
             Step { at: i, packet, seen: PacketContext::of(&self.context, i), flow, active, suppressions };
-        let raised = evaluator.apply(policy, step, observer);
+        let raised = evaluator.apply(settled, policy, step, observer);
         if raised != 0
             && let (Some(flow), Some(tracker)) = (flow, &mut self.tracker)
             && let Some(view) = self.context.flows.get_mut(i)

@@ -117,7 +117,8 @@ impl<T> fmt::Debug for Pages<T> {
 /// gets the advice, and only for the huge pages that lie within it.
 pub(crate) fn prefer_huge_pages<T>(memory: &[T]) {
     let bytes = size_of_val(memory);
-    if bytes < LEAST {
+    // Miri knows no such advice.
+    if bytes < LEAST || cfg!(miri) {
         return;
     }
     let address = memory.as_ptr().addr();
@@ -139,25 +140,26 @@ pub fn prefetch<T>(at: &T) {
         // address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) };
     }
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
     // SAFETY: as above.
     unsafe {
         std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
     }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
     let _ = at;
 }
 
 /// Like [`prefetch`], for a line that will be written: other processors give up their copies.
 #[inline(always)]
 pub(crate) fn prefetch_to_write<T>(at: &T) {
-    #[cfg(target_arch = "x86_64")]
+    // Miri runs no assembly.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: the instruction faults at no address; processors of this architecture that lack it
     // ignore it.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly));
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     prefetch(at);
 }
 
@@ -165,6 +167,8 @@ pub(crate) fn prefetch_to_write<T>(at: &T) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test stops")]
     use super::*;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
 
     /// The flags that the kernel shows for the mapping of an address, in `/proc/self/smaps`.
     fn flags(address: usize) -> String {
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn pages_are_zero_and_lie_as_pages_do() {
-        for len in [0, 1, 64, 100_000] {
+        for len in [0, 1, 64, if cfg!(miri) { 1000 } else { 100_000 }] {
             let pages: Pages<[u64; 8]> = Pages::new(len).unwrap();
             assert_eq!((pages.len(), pages.as_ptr().addr() % 4096), (len, 0));
             assert!(pages.iter().flatten().all(|word| *word == 0));
@@ -193,8 +197,43 @@ mod tests {
     }
 
     #[test]
+    fn pages_go_to_other_threads() {
+        let pages: Pages<AtomicU64> = Pages::new(1000).unwrap();
+        std::thread::scope(|scope| {
+            for worker in 0..2 {
+                let pages = &pages;
+                scope.spawn(move || {
+                    pages.iter().skip(worker).step_by(2).for_each(|word| {
+                        word.fetch_add(1 + worker as u64, Relaxed);
+                    });
+                });
+            }
+        });
+        let sum = std::thread::spawn(move || pages.iter().map(|word| word.load(Relaxed)).sum::<u64>());
+        assert_eq!(sum.join().unwrap(), 500 + 1000);
+    }
+
+    #[test]
+    fn hints_change_no_byte() {
+        let pages: Pages<AtomicU64> = Pages::new(2 * LEAST / size_of::<AtomicU64>()).unwrap();
+        let last = pages.len() - 1;
+        pages[last].store(7, Relaxed);
+        prefer_huge_pages(&pages);
+        for word in [&pages[0], &pages[last]] {
+            prefetch(word);
+            prefetch_to_write(word);
+        }
+        assert_eq!((pages[0].load(Relaxed), pages[last].load(Relaxed)), (0, 7));
+        prefetch(&pages[last]);
+        prefetch_to_write(&());
+    }
+
+    #[test]
     fn memory_that_is_not_to_be_had_is_refused() {
         assert_eq!(Pages::<[u64; 8]>::new(usize::MAX).map(|_| ()), Err(NoMemory { bytes: u64::MAX }));
+        if cfg!(miri) {
+            return;
+        }
         let most = usize::MAX / 128;
         assert_eq!(Pages::<[u64; 8]>::new(most).map(|_| ()), Err(NoMemory { bytes: most as u64 * 64 }));
     }

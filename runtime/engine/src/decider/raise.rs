@@ -7,6 +7,7 @@
 
 use super::key_extract::{ROOM, Room};
 use super::key_group::{Counter, KeyGroup, ProbeBatch, TriggerOutputs};
+use super::pending::Settled;
 use super::{Observe, TriggerCount, TriggerEvent};
 use crate::flow::FlowId;
 use crate::policy::Policy;
@@ -200,6 +201,7 @@ impl TriggerEvaluator {
     /// Counts and evaluates one of the probed packets.
     pub(super) fn look(
         &mut self,
+        _: Settled,
         policy: &Policy,
         scratch: &mut Scratch,
         packets: &[Packet],
@@ -293,6 +295,7 @@ impl TriggerEvaluator {
     /// the raised triggers with the key `flow`, one bit each.
     pub(super) fn apply(
         &mut self,
+        _: Settled,
         policy: &Policy,
         step: Step<'_>,
         observer: &mut Option<Observe<'_>>,

@@ -9,13 +9,15 @@
 //! bucket; a packet took one for each trigger.)
 
 use crate::memory::prefetch_to_write;
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, fence};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, fence};
-use std::time::Duration;
 
 /// Number of hash bits that choose a lock: few enough for the locks to stay in a near cache, many
 /// enough for workers to collide seldom.
-pub(super) const BITS: u32 = 12;
+pub(super) const BITS: u32 = if cfg!(loom) { 1 } else { 12 };
 
 const COUNT: usize = 1 << BITS;
 
@@ -47,10 +49,13 @@ impl Patience {
     #[inline(never)]
     fn wait(&mut self) {
         self.0 = self.0.saturating_add(1);
+        #[cfg(loom)]
+        loom::thread::yield_now();
+        #[cfg(not(loom))]
         match self.0 {
             0..64 => std::hint::spin_loop(),
             64..256 => std::thread::yield_now(),
-            _ => std::thread::sleep(Duration::from_micros(50)),
+            _ => std::thread::sleep(std::time::Duration::from_micros(50)),
         }
     }
 }
@@ -133,10 +138,26 @@ impl Drop for Inside<'_> {
     }
 }
 
-#[cfg(test)]
+// `tests/loom` compiles this file, too, and has models of it.
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::super::cells::{get, set, words};
     use super::*;
+
+    #[test]
+    fn a_panic_inside_leaves_the_lock_free() {
+        let lock_shards = LockShards::new();
+        let panic = std::panic::catch_unwind(|| {
+            let _inside = lock_shards.enter(5);
+            assert_eq!(lock_shards.glance(5, || Some(())), None);
+            std::panic::resume_unwind(Box::new("a fault inside"));
+        });
+        assert!(panic.is_err());
+        assert_eq!(get(lock_shards.word(5)), 2, "one version later");
+        assert_eq!(lock_shards.glance(5, || Some(())), Some(()));
+        drop(lock_shards.enter(5));
+        assert_eq!(get(lock_shards.word(5)), 4);
+    }
 
     #[test]
     fn nobody_sees_half_a_change() {
