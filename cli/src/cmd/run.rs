@@ -2,8 +2,8 @@
 //! `check` refuses is not run, whatever it was to run on. (Rejected: a command for each; what they
 //! share is the program and its summary.)
 
-mod afar;
 mod live;
+mod remote;
 mod replay;
 mod view;
 

@@ -41,8 +41,8 @@ fn where_to_ask_is_said() {
     fails(dir, &[], &["trigger", "list"], 2, &named);
     let nobody = ["cannot connect to `control`: no such file or directory", "run ... --control SOCKET"];
     fails(dir, &[("MIRRORC_CONTROL", "control")], &["status"], 2, &nobody);
-    let afar = ["connection refused", "--listen 127.0.0.1:9", "--tls-cert", "no firewall blocks"];
-    fails(dir, &empty, &["status", "--to", "https://127.0.0.1:9"], 2, &afar);
+    let refused = ["connection refused", "--listen 127.0.0.1:9", "--tls-cert", "no firewall blocks"];
+    fails(dir, &empty, &["status", "--to", "https://127.0.0.1:9"], 2, &refused);
     let clear = ["the remote API uses TLS", "https://m.example:8443", "--token-file"];
     fails(dir, &[], &["status", "--to", "http://m.example:8443"], 2, &clear);
 }

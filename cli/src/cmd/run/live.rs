@@ -3,7 +3,7 @@
 //! everything that was received has been decided and every copy has been sent or dropped.
 //! (Rejected: a full-screen display; what was told before it is then gone.)
 
-use super::afar::Listen;
+use super::remote::Listen;
 use super::view::View;
 use crate::alarms;
 use crate::events::Events;
