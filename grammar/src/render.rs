@@ -27,7 +27,7 @@ impl Diagnostic {
     /// let parsed = mrule_grammar::parse(file, text);
     /// let drawn: String = parsed.diagnostics.iter().map(|d| d.render(&sources)).collect();
     /// assert_eq!(drawn, "\
-    /// error[E0004]: `=` does not compare
+    /// error[E0017]: `=` does not compare
     ///  --> site.mrule:1:27
     ///   |
     /// 1 | rule web { match tcp.port = 80  to ids }
