@@ -18,6 +18,7 @@ mod load;
 mod locked;
 mod marker;
 pub mod memory;
+mod mutation;
 mod opening;
 mod owner;
 mod persistence;
@@ -25,10 +26,13 @@ mod plan;
 mod remake;
 pub mod report;
 mod restore;
+mod row_key;
 mod rows;
+mod saved;
+mod schema;
 mod stations;
 mod store;
-mod trace;
+mod values;
 mod versions;
 
 use asker::binds;
@@ -283,14 +287,14 @@ impl Control {
         start: Start,
         lines: Option<Arc<EventWriter>>,
     ) -> (Control, Vec<String>) {
-        let Start { policies, unloaded, failures, on_failure, keeping, told, .. } = start;
+        let Start { policies, unloaded, failures, on_failure, keeping, told, refused, .. } = start;
         let mut state = State {
             plane: None,
             policies: BTreeMap::new(),
             unloaded,
             failures,
             on_failure,
-            watch: health::Watch::default(),
+            watch: health::Watch::of_rows(refused),
             full: full::Full::default(),
             keeping,
         };

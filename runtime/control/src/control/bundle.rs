@@ -3,12 +3,12 @@
 //! program again, whatever happens to the files; two versions share equal texts. (Rejected: reading
 //! the files again for a rollback.)
 
+use super::saved::SavedOrigin;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, Loaded, Loader, MemoryLoader, compile_within};
 use mrule_compiler::hir::{Program, Station};
 use mrule_dataplane::source::Files;
 use mrule_engine::policy::Origin;
-use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -241,16 +241,19 @@ impl Bundle {
     pub(super) fn to_json(&self) -> String {
         let links: Vec<_> = self.links.iter().map(|((from, path), name)| (from, path, name)).collect();
         let texts: BTreeMap<_, _> = self.texts().collect();
-        let binding = self.binding;
+        let (binding, origin) = (self.binding, SavedOrigin::from(&self.origin));
         let whole = serde_json::json!({
             "roots": self.roots, "sets": self.sets, "links": links, "texts": texts, "binding": binding,
-            "origin": origin_json(&self.origin), "inherited": self.inherited,
+            "origin": origin, "inherited": self.inherited,
         });
         whole.to_string()
     }
 
-    /// Reads the text of [`Bundle::to_json`]; none if it is invalid.
-    pub(super) fn from_json(text: &str) -> Option<Bundle> {
+    /// From such a text.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub(super) fn from_json(text: &str) -> Result<Bundle, serde_json::Error> {
         #[derive(serde::Deserialize)]
         struct Whole {
             roots: Vec<String>,
@@ -259,16 +262,15 @@ impl Bundle {
             texts: BTreeMap<String, String>,
             #[serde(default)]
             binding: bool,
-            origin: Option<serde_json::Value>,
+            origin: Option<SavedOrigin>,
             #[serde(default)]
             inherited: BTreeSet<String>,
         }
-        let Whole { roots, sets, links, texts, binding, origin, inherited } =
-            serde_json::from_str(text).ok()?;
-        let origin = origin_from_json(origin.as_ref());
+        let Whole { roots, sets, links, texts, binding, origin, inherited } = serde_json::from_str(text)?;
+        let origin = SavedOrigin::origin(origin);
         let links = links.into_iter().map(|(from, path, name)| ((from, path), name)).collect();
         let texts = texts.into_iter().map(|(name, text)| (name, text.into())).collect();
-        Some(Bundle { roots, sets, links, texts, binding, origin, inherited })
+        Ok(Bundle { roots, sets, links, texts, binding, origin, inherited })
     }
 
     /// The size of the texts, in bytes.
@@ -302,24 +304,6 @@ impl Bundle {
             out.push_str(&diff.unified_diff().header(&heads.0, &heads.1).to_string());
         }
         out
-    }
-}
-
-/// A party as JSON, to save it.
-pub(super) fn origin_json(origin: &Origin) -> Json {
-    match origin {
-        Origin::Owner => json!({ "owner": true }),
-        Origin::Client(name) => json!({ "client": &**name }),
-    }
-}
-
-/// Reads a saved party; without a record, it is a client.
-pub(super) fn origin_from_json(kept: Option<&Json>) -> Origin {
-    let kept = kept.unwrap_or(&Json::Null);
-    match (&kept["owner"], kept["client"].as_str()) {
-        (Json::Bool(true), _) => Origin::Owner,
-        (_, Some(name)) => Origin::client(name),
-        _ => Origin::client("not recorded"),
     }
 }
 

@@ -3,13 +3,15 @@
 //! batches, so a packet sees all of a bulk change or none of it; changed names are recorded for the
 //! next version of the program. (Rejected: locks in each lookup.)
 
+use super::mutation::{Mutation, mutation};
 use super::persistence::{self, Persistence};
-use super::trace::{Trace, trace};
+use super::saved::Kind;
+use super::values::{key_json, value_json};
 use super::{Control, Refusal, memory, now};
 use crate::event::{input, part_json, time_text};
 use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
-use mrule_compiler::table::{Form, Row, text};
+use mrule_compiler::table::{Row, text};
 use mrule_engine::change::{Change, Effect};
 use mrule_engine::decider::{Observer, bit_of};
 use mrule_engine::policy::Policy;
@@ -80,30 +82,6 @@ pub struct TriggerState {
     pub raised: Option<u64>,
 }
 
-/// A key as JSON.
-pub(super) fn key_json(form: &Form, key: &[Value]) -> Vec<Json> {
-    key.iter().zip(&form.key).map(|(value, ty)| value_json(*ty, &form.words, value)).collect()
-}
-
-/// A value as JSON: numbers as numbers, others as text.
-pub(super) fn value_json(ty: ValueTy, words: &[String], value: &Value) -> Json {
-    match (ty, value) {
-        (ValueTy::Bool, Value::Num(n)) => Json::from(*n != 0),
-        (ValueTy::Word, Value::Num(n)) => {
-            words.get(*n as usize).map_or(Json::Null, |w| Json::from(w.as_str()))
-        }
-        (ValueTy::Mac, Value::Num(n)) => {
-            let bytes: Vec<String> = n.to_be_bytes()[2..].iter().map(|b| format!("{b:02x}")).collect();
-            Json::from(bytes.join(":"))
-        }
-        (ValueTy::Duration, Value::Num(n)) => Json::from(format!("{n}ns")),
-        (_, Value::Num(n)) => Json::from(*n),
-        (_, Value::Text(text)) => Json::from(String::from_utf8_lossy(text)),
-        (ValueTy::Cidr, Value::Ip(ip, length)) => Json::from(format!("{ip}/{length}")),
-        (_, Value::Ip(ip, _)) => Json::from(ip.to_string()),
-    }
-}
-
 fn bad(what: impl ToString) -> Refusal {
     Refusal::Bad(what.to_string())
 }
@@ -165,7 +143,10 @@ impl Control {
             _ => Touched::Nothing,
         };
         let lessens = !matches!(change, Change::Raise { .. }) || policy.program().raises_may_lessen();
-        keeping.changed(name, &trace(policy, change, effect, now), object, now, lessens);
+        if let Some(mutation) = mutation(policy, change, effect, object, now).filter(|_| keeping.has_store())
+        {
+            keeping.changed(name, mutation, lessens);
+        }
         Ok((effect, touched))
     }
 
@@ -274,8 +255,8 @@ impl Control {
             let value = program.params.get(at).map(|param| param.value.clone());
             let Some(value) = value else { return Err(bad("no such param")) };
             policy.set_param(id, &value).map_err(|error| refused(&error))?;
-            let trace = Trace::Drop { kind: "param", name: param.to_owned(), key: None };
-            keeping.changed(&name, &trace, &Map::new(), now(), true);
+            let dropped = Mutation::Drop { kind: Kind::Param, name: param.to_owned(), key: None };
+            keeping.changed(&name, dropped, true);
             Ok(((), Touched::Param(id, false)))
         })
     }

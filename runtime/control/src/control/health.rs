@@ -10,7 +10,7 @@ use super::{Asker, Control, Refusal, State, no_policy, now};
 use crate::event::{Kind, Record, time_text};
 use mrule_dataplane::live::{Trouble, TroubleKind};
 use serde_json::{Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a failed restore means for copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum ReasonKind {
     CertificateRefused,
     /// A limit uses a trigger that has reached its capacity.
     LimitFull,
+    /// Rows of the state cannot be read.
+    StateRows,
     /// The state is not saved.
     State,
     /// The history is not written.
@@ -95,6 +97,7 @@ impl ReasonKind {
             ReasonKind::TokensRefused => "tokens_refused",
             ReasonKind::CertificateRefused => "certificate_refused",
             ReasonKind::LimitFull => "limit_full",
+            ReasonKind::StateRows => "state_rows",
             ReasonKind::State => "state",
             ReasonKind::History => "history",
             ReasonKind::AlarmReceiver => "alarm_receiver",
@@ -188,9 +191,21 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// At the start: of which policies rows of the state cannot be read, in words.
+    pub fn of_rows(refused: BTreeMap<String, String>) -> Watch {
+        let noted = refused.into_iter().map(|(policy, what)| ((ReasonKind::StateRows, policy), what));
+        Watch { noted: noted.collect(), ..Watch::default() }
+    }
+
     /// A policy was loaded, so its earlier refusal is resolved.
     pub fn loaded(&mut self, policy: &str) {
         self.noted.remove(&(ReasonKind::ReloadRefused, policy.to_owned()));
+        self.resolved(policy);
+    }
+
+    /// A policy was loaded, unloaded or released: rows of it that cannot be read are set aside.
+    pub fn resolved(&mut self, policy: &str) {
+        self.noted.remove(&(ReasonKind::StateRows, policy.to_owned()));
     }
 }
 
@@ -240,8 +255,8 @@ impl Control {
         let mut state = self.lock();
         by.check()?;
         let of: Vec<String> = match name {
-            None => state.failures.keys().cloned().collect(),
-            Some(name) if state.failures.contains_key(name) => vec![name.to_owned()],
+            None => state.unresolved(),
+            Some(name) if state.unresolved().iter().any(|of| of == name) => vec![name.to_owned()],
             Some(name) if state.policies.contains_key(name) => Vec::new(),
             Some(name) => return Err(no_policy(name, &state)),
         };
@@ -250,6 +265,7 @@ impl Control {
         }
         for name in &of {
             state.failures.remove(name);
+            state.watch.resolved(name);
             let (at_work, name) = (state.policies.get(name), name.clone());
             match at_work.map(|held| (held.now.bundle.is_binding(), held.now.version)) {
                 _ if name == STATE => {}
@@ -263,6 +279,13 @@ impl Control {
 }
 
 impl State {
+    /// Policies of which something cannot be restored, or of which rows cannot be read.
+    fn unresolved(&self) -> Vec<String> {
+        let rows = self.watch.noted.keys().filter(|(kind, _)| *kind == ReasonKind::StateRows);
+        let of: BTreeSet<&String> = self.failures.keys().chain(rows.map(|(_, policy)| policy)).collect();
+        of.into_iter().cloned().collect()
+    }
+
     /// Withholds the copies that failures concern, and sends all others.
     pub(super) fn apply(&mut self) {
         if let Some(plane) = &mut self.plane {

@@ -292,6 +292,14 @@ impl Marked {
     }
 }
 
+/// What the thread says while it opens the store.
+enum Opening {
+    /// It migrates a database of an earlier schema, and gets on with it.
+    GoesOn,
+    Ready(Vec<Kept>, u64),
+    Failed(Unusable),
+}
+
 /// Sends jobs to the thread.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -320,19 +328,20 @@ impl Keeper {
         let of_thread = shared.clone();
         let body = move || {
             let closing = Closing(of_thread);
-            let read = Store::open(&path).and_then(|mut store| match store.read(super::now()) {
+            let goes_on = || drop(opened.send(Opening::GoesOn));
+            let read = Store::open(&path, &goes_on).and_then(|mut store| match store.read(super::now()) {
                 Ok((kept, numbered)) => Ok((store, kept, numbered)),
                 Err(why) => Err(Unusable { why, is_new: false }),
             });
             let (mut store, kept, numbered) = match read {
                 Ok(read) => read,
                 Err(unusable) => {
-                    let _nobody_waits = opened.send(Err(unusable));
+                    let _nobody_waits = opened.send(Opening::Failed(unusable));
                     return;
                 }
             };
             // The receiver is gone if opening took too long: then no job comes.
-            let _nobody_waits = opened.send(Ok((kept, numbered)));
+            let _nobody_waits = opened.send(Opening::Ready(kept, numbered));
             serve(&mut store, &inbox, &closing.0);
             drop(store);
         };
@@ -342,15 +351,16 @@ impl Keeper {
         };
         let thread = std::thread::Builder::new().name("state".into()).spawn(body);
         thread.map_err(|error| failed(&format!("no thread can be started: {error}")))?;
-        let until = Instant::now() + OPENING;
+        let mut until = Instant::now() + OPENING;
         loop {
             match opening.recv_timeout(LOOK) {
-                Ok(Ok((kept, numbered))) => {
+                Ok(Opening::GoesOn) => until = Instant::now() + OPENING,
+                Ok(Opening::Ready(kept, numbered)) => {
                     let (jobs, refused) = (Some(jobs), BTreeSet::new());
                     let keeper = Keeper { jobs, sent: 0, numbered, looked: 0, refused, shared };
                     return Ok((keeper, kept));
                 }
-                Ok(Err(unusable)) => return Err(unusable),
+                Ok(Opening::Failed(unusable)) => return Err(unusable),
                 Err(RecvTimeoutError::Disconnected) => return Err(failed("its thread ended")),
                 Err(RecvTimeoutError::Timeout) if shared.confinement.is_stopping() => {
                     return Err(failed("the run ends"));

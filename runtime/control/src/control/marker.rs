@@ -251,10 +251,10 @@ impl Marker {
         next.missing.values_mut().for_each(|number| *number = UNRESOLVED);
         for (name, version) in &self.contents.binding {
             match kept.iter_mut().find(|policy| policy.name == *name) {
-                None => kept.push(Kept::lost(name.clone(), MISSING)),
+                None => kept.push(Kept::lost(name.clone(), MISSING.to_owned())),
                 Some(policy) if matches!(policy.at_work, AtWork::Lost(_)) => {}
                 Some(policy) if policy.versions.iter().any(|kept| kept.version >= *version) => {}
-                Some(policy) => policy.at_work = AtWork::Lost(MISSING),
+                Some(policy) => policy.at_work = AtWork::Lost(MISSING.to_owned()),
             }
         }
         for name in next.missing.keys() {

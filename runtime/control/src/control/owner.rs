@@ -3,6 +3,7 @@
 //! decides; the number is only for people, and a number that may be wrong is not shown. (Rejected:
 //! a lock file; after a kill, it must be removed by hand.)
 
+use super::schema::SchemaError;
 use rusqlite::ErrorCode;
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -21,7 +22,11 @@ pub(super) fn note(path: &Path) {
 
 /// Why a database cannot be used; if it is locked, by which process.
 pub(super) fn told(path: &Path, why: &(dyn Error + 'static)) -> String {
-    let code = why.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    let database = match why.downcast_ref::<SchemaError>() {
+        Some(SchemaError::Database(error)) => Some(error),
+        _ => why.downcast_ref::<rusqlite::Error>(),
+    };
+    let code = database.and_then(rusqlite::Error::sqlite_error_code);
     if !matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
         return why.to_string();
     }

@@ -6,9 +6,12 @@
 
 use super::keeper::{Keeper, Marked, Pending};
 use super::marker::Mark;
-use super::store::{DRAIN, KeptRow, Object, Store, Tables};
-use super::trace::{Trace, key_text};
-use super::{Held, Plan, changes, now, stations};
+use super::mutation::Mutation;
+use super::row_key;
+use super::saved::{Content, Kind, Object, SavedChange, SavedTableRow};
+use super::store::{Store, Tables};
+use super::values::{key_json, value_json};
+use super::{Held, Plan, now};
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::{Form, Row, Table};
 use mrule_engine::policy::Policy;
@@ -150,7 +153,7 @@ impl Persistence {
     pub fn released(&mut self, name: &str, version: Option<u64>) {
         let policy = name.to_owned();
         self.tell((0, 0), Some(name), move |store| {
-            store.resolve(&policy);
+            store.resolve(&policy)?;
             store.mark(&policy, version)
         });
     }
@@ -160,14 +163,14 @@ impl Persistence {
         let [tables, params, targets, triggers] =
             [&plan.tables, &plan.params, &plan.targets, &plan.triggers].map(|fates| fates.kept.clone());
         let drained = policy.drained().clone();
-        self.wrote(name, held, policy, Wrote::Resolved, move |kind: &str, name: &str| {
+        self.wrote(name, held, policy, Wrote::Resolved, move |kind: Kind, name: &str| {
             let of = |names: &[String]| names.iter().any(|kept| kept == name);
             match kind {
-                "row" | "whole" => of(&tables),
-                "param" => of(&params),
-                stations::KIND => of(&targets),
-                DRAIN => drained.contains(name),
-                _ => of(&triggers),
+                Kind::Row | Kind::Whole => of(&tables),
+                Kind::Param => of(&params),
+                Kind::Station => of(&targets),
+                Kind::Drain => drained.contains(name),
+                Kind::Raise | Kind::Suppress => of(&triggers),
             }
         });
     }
@@ -179,7 +182,7 @@ impl Persistence {
         held: &Held,
         policy: &Arc<Policy>,
         wrote: Wrote,
-        lives_on: impl Fn(&str, &str) -> bool + Send + 'static,
+        lives_on: impl Fn(Kind, &str) -> bool + Send + 'static,
     ) {
         if self.store.is_none() {
             return;
@@ -194,7 +197,7 @@ impl Persistence {
         let size = version.bundle.size() + most * ROW;
         self.tell((most, size), Some(name), move |store| {
             if wrote == Wrote::Resolved {
-                store.resolve(&policy_name);
+                store.resolve(&policy_name)?;
             }
             let tables = Tables { names: &names, rows: &|table| rows(there.get(table)?, table) };
             store.loaded(&policy_name, &version, &versions, &tables, &lives_on, now())?;
@@ -206,18 +209,19 @@ impl Persistence {
     }
 
     /// A change was made; without it more would be copied, or not.
-    pub fn changed(&mut self, policy: &str, trace: &Trace, object: &Object, now: i64, lessens: bool) {
-        if matches!(trace, Trace::Nothing) || self.store.is_none() {
-            return;
-        }
-        let object = serde_json::to_string(object).unwrap_or_default();
-        let (name, trace, size) = (policy.to_owned(), trace.clone(), ROW + object.len());
+    pub fn changed(&mut self, policy: &str, mutation: Mutation, lessens: bool) {
+        let size = match &mutation {
+            Mutation::Put(SavedChange { content: Content::Change(object), .. }) => text_size(object),
+            Mutation::Put(SavedChange { content: Content::Station(set), .. }) => set.words.len(),
+            Mutation::Put(_) | Mutation::Drop { .. } => 0,
+        };
+        let name = policy.to_owned();
         let lessens = Some(policy).filter(|_| lessens);
-        self.tell((0, size), lessens, move |store| store.changed(&name, &trace, &object, now));
+        self.tell((0, ROW + size), lessens, move |store| store.changed(&name, &mutation));
     }
 
     /// A table was given other rows.
-    pub fn replaced(&mut self, name: &str, table: &str, rows: Vec<KeptRow>) {
+    pub fn replaced(&mut self, name: &str, table: &str, rows: Vec<SavedTableRow>) {
         let (policy, table) = (name.to_owned(), table.to_owned());
         let count = rows.len();
         self.tell((count, count * ROW), Some(name), move |store| {
@@ -229,6 +233,16 @@ impl Persistence {
 /// About how many bytes a row takes while it waits to be kept.
 const ROW: usize = 256;
 
+/// About how many bytes the text of a change has.
+fn text_size(object: &Object) -> usize {
+    let of = |value: &Json| match value {
+        Json::String(text) => text.len(),
+        Json::Array(parts) => parts.iter().map(|part| part.as_str().map_or(8, str::len)).sum(),
+        _ => 8,
+    };
+    object.iter().map(|(name, value)| name.len() + of(value)).sum()
+}
+
 /// A table by its name; its copy shares its rows.
 fn table<'a>(policy: &'a Policy, name: &str) -> Option<&'a Table> {
     let at = policy.program().tables.iter().position(|other| other.name == name)?;
@@ -236,27 +250,28 @@ fn table<'a>(policy: &'a Policy, name: &str) -> Option<&'a Table> {
 }
 
 /// The rows of a table as they are kept.
-fn rows(there: &Table, name: &str) -> Option<Vec<KeptRow>> {
+fn rows(there: &Table, name: &str) -> Option<Vec<SavedTableRow>> {
     Some(kept_rows(there.form(), name, there.rows()))
 }
 
 /// Rows as they are kept, in the order of their keys, so that each is written behind the one
 /// before. Of several with one key the last one counts.
-pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row>) -> Vec<KeptRow> {
+pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row>) -> Vec<SavedTableRow> {
     let now = now();
     let kept = |(key, value, until): Row| {
         let mut object = Object::new();
         object.insert("add".into(), table.into());
-        object.insert("key".into(), changes::key_json(form, &key).into());
+        object.insert("key".into(), key_json(form, &key).into());
         if let Some((value, ty)) = value.zip(form.value) {
-            object.insert("value".into(), changes::value_json(ty, &form.words, &value));
+            object.insert("value".into(), value_json(ty, &form.words, &value));
         }
         if let Some(until) = until {
             object.insert("for".into(), Json::from(format!("{}ns", until.saturating_sub(now).max(0))));
         }
-        KeptRow { key: key_text(&key, form.unordered), until, object: Json::Object(object).to_string() }
+        let key = row_key::encode(&key, form.unordered);
+        SavedTableRow { key, until, object: Json::Object(object).to_string() }
     };
-    let mut kept: Vec<KeptRow> = rows.map(kept).collect();
+    let mut kept: Vec<SavedTableRow> = rows.map(kept).collect();
     kept.sort_by(|a, b| a.key.cmp(&b.key));
     kept
 }

@@ -2,22 +2,22 @@
 //! cannot be made again is reported, with whether more is copied without it. (Rejected: stopping at
 //! the first; the others are still valid.)
 
+use super::saved::{Content, Kind, RowLocation, SavedChange};
 use super::stations;
-use super::store::{AtWork, DRAIN, Kept, Object, Remade};
+use super::store::{AtWork, Kept, Remade};
 use crate::event::input;
 use mrule_compiler::hir::{Program, TableId};
 use mrule_engine::policy::Policy;
-use serde_json::Value as Json;
 
 impl Kept {
-    pub(super) fn lost(name: String, why: &'static str) -> Kept {
+    pub(super) fn lost(name: String, why: String) -> Kept {
         Kept { at_work: AtWork::Lost(why), ..Kept::unloaded(name) }
     }
 
     /// An unloaded policy, without saved versions and changes.
     pub(super) fn unloaded(name: String) -> Kept {
-        let (versions, changes) = (Vec::new(), Vec::new());
-        Kept { name, versions, at_work: AtWork::Unloaded, is_behind: false, changes }
+        let (versions, changes, refused) = Default::default();
+        Kept { name, versions, at_work: AtWork::Unloaded, is_behind: false, changes, refused }
     }
 
     /// What is missing of it, for messages.
@@ -30,24 +30,25 @@ impl Kept {
     pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
         let mut remade = Remade::default();
         let program = policy.program().clone();
-        for (time, object) in &self.changes {
-            let made = match object {
-                Some(object) => remake(policy, &program, *time, object, &mut remade.changed),
-                None => Err("a change cannot be read".to_owned()),
-            };
-            let Err(why) = made else { continue };
-            let why = format!("policy {}: {why}", self.name);
-            if object
-                .as_ref()
-                .is_none_or(|object| !object.contains_key("raise") || program.raises_may_lessen())
-            {
-                remade.weaker.get_or_insert_with(|| why.clone());
-            }
-            if remade.refused.len() < 8 {
-                remade.refused.push(why);
-            }
+        for change in &self.changes {
+            let Err(why) = remake(policy, &program, change, &mut remade.changed) else { continue };
+            let may_lessen = change.kind != Kind::Raise || program.raises_may_lessen();
+            self.refuse(&mut remade, &why, may_lessen);
+        }
+        for row in self.refused.iter().filter(|row| matches!(row.place, RowLocation::Change { .. })) {
+            self.refuse(&mut remade, &format!("a change cannot be read: {row}"), true);
         }
         remade
+    }
+
+    fn refuse(&self, remade: &mut Remade, why: &str, may_lessen: bool) {
+        let why = format!("policy {}: {why}", self.name);
+        if may_lessen {
+            remade.weaker.get_or_insert_with(|| why.clone());
+        }
+        if remade.refused.len() < 8 {
+            remade.refused.push(why);
+        }
     }
 }
 
@@ -55,37 +56,40 @@ impl Kept {
 fn remake(
     policy: &mut Policy,
     program: &Program,
-    time: i64,
-    object: &Object,
+    change: &SavedChange,
     changed: &mut super::Changed,
 ) -> Result<(), String> {
-    let name = |verb: &str| object.get(verb).and_then(Json::as_str).map(str::to_owned);
-    let has = |station: &str| {
-        let known = program.stations.iter().any(|other| other.name == station);
-        if known { Ok(()) } else { Err(format!("there is no station `{station}` any more")) }
+    let name = &change.name;
+    let has_station = || {
+        let known = program.stations.iter().any(|other| other.name == *name);
+        if known { Ok(()) } else { Err(format!("there is no station `{name}` any more")) }
     };
-    if let Some(table) = name("whole") {
-        let at = program.tables.iter().position(|other| other.name == table);
-        let at = at.ok_or_else(|| format!("there is no table `{table}` any more"))?;
-        let emptied = policy.environment_mut().replace(TableId(at as u32), Vec::new());
-        emptied.map_err(|error| error.to_string())?;
-        changed.tables.insert(table);
-        return Ok(());
+    match &change.content {
+        Content::Whole => {
+            let at = program.tables.iter().position(|other| other.name == *name);
+            let at = at.ok_or_else(|| format!("there is no table `{name}` any more"))?;
+            let emptied = policy.environment_mut().replace(TableId(at as u32), Vec::new());
+            emptied.map_err(|error| error.to_string())?;
+            changed.tables.insert(name.clone());
+        }
+        Content::Drain => {
+            has_station()?;
+            changed.drained.insert(name.clone());
+        }
+        Content::Station(set) => {
+            has_station()?;
+            stations::check(name, &set.words)?;
+            changed.stations.insert(name.clone(), set.clone());
+        }
+        Content::Change(object) => {
+            let made = input::change(object.clone(), program)?;
+            policy.change(change.time, &made).map_err(|error| error.to_string())?;
+            match change.kind {
+                Kind::Row => drop(changed.tables.insert(name.clone())),
+                Kind::Param => drop(changed.params.insert(name.clone())),
+                _ => {}
+            }
+        }
     }
-    if let Some(station) = name(DRAIN) {
-        has(&station)?;
-        changed.drained.insert(station);
-        return Ok(());
-    }
-    if let Some((station, set)) = stations::SetStation::from_object(object) {
-        has(&station)?;
-        stations::check(&station, &set.words)?;
-        changed.stations.insert(station, set);
-        return Ok(());
-    }
-    let change = input::change(object.clone(), program)?;
-    policy.change(time, &change).map_err(|error| error.to_string())?;
-    changed.tables.extend(name("add").or_else(|| name("remove")));
-    changed.params.extend(name("set"));
     Ok(())
 }

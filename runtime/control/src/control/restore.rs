@@ -13,7 +13,7 @@ use super::keeper::Keeper;
 use super::load::{bounds, prepare};
 use super::persistence::{Persistence, Wrote};
 use super::store::{AtWork, Kept, Remade};
-use super::{Bundle, Held, Memory, Refusal, Version, now, stations};
+use super::{Bundle, Held, Memory, Refusal, Version, now, saved, stations};
 use crate::compile_queue::CompileLimits;
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::environment::Environment;
@@ -47,6 +47,8 @@ pub struct Start {
     pub(super) keeping: Persistence,
     /// Notes for the user.
     pub(super) told: Vec<String>,
+    /// Of which policies rows of the state cannot be read, in words.
+    pub(super) refused: BTreeMap<String, String>,
     confinement: Arc<Confinement>,
     /// The budget of one compilation.
     pub(super) limits: CompileLimits,
@@ -84,11 +86,13 @@ impl Start {
             on_failure: BindingFailure::default(),
             keeping: Persistence::default(),
             told: Vec::new(),
+            refused: BTreeMap::new(),
             confinement: confinement.clone(),
             limits,
             memory,
         };
         let mut kept = directory.map(|directory| start.open(directory)).unwrap_or_default();
+        start.report_refused(&kept);
         let of_main = kept.iter().position(|kept| kept.name == MAIN).map(|at| kept.remove(at));
         start.begin(kind, main, bundle, of_main.as_ref());
         for policy in kept {
@@ -119,6 +123,7 @@ impl Start {
         let before = self.policies.iter().position(|restored| restored.name == name);
         let before = before.map(|at| self.policies.remove(at).held).or_else(|| self.unloaded.remove(name));
         self.failures.remove(name);
+        self.refused.remove(name);
         let version = before.as_ref().map_or(1, |held| held.now.version + 1);
         let mut held = Held::new(Version { version, loaded: now(), bundle: bundle.binding(true) });
         if let Some(before) = before {
@@ -190,6 +195,14 @@ impl Start {
         kept
     }
 
+    fn report_refused(&mut self, kept: &[Kept]) {
+        for policy in kept {
+            let Some(what) = saved::refused_text(&policy.name, &policy.refused) else { continue };
+            self.told.push(what.clone());
+            self.refused.insert(policy.name.clone(), what);
+        }
+    }
+
     fn fail(&mut self, name: &str, why: String, scope: Scope) {
         self.told.push(why.clone());
         self.failures.insert(name.to_owned(), Failure::new(why, scope));
@@ -199,7 +212,7 @@ impl Start {
     /// was binding, the program is binding, too.
     fn begin(&mut self, kind: EngineKind, mut policy: Policy, bundle: Bundle, kept: Option<&Kept>) {
         let lost = match kept.map(|kept| &kept.at_work) {
-            Some(AtWork::Lost(why)) => Some(*why),
+            Some(AtWork::Lost(why)) => Some(why.as_str()),
             _ => None,
         };
         let at_work = kept.and_then(|kept| kept.versions.last());

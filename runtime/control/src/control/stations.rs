@@ -3,12 +3,11 @@
 //! the next version of the program keeps the change if it has a station of that name. (Rejected:
 //! stations outside of programs; a rule could not name them.)
 
-use super::bundle::{origin_from_json, origin_json};
 use super::changes::retry;
 use super::dataplane::Stations;
 use super::{Asker, Control, Refusal, now};
-use crate::control::store::{DRAIN, Object};
-use crate::control::trace::Trace;
+use crate::control::mutation::Mutation;
+use crate::control::saved::{Content, Kind, SavedChange};
 use crate::event::input;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
@@ -18,12 +17,8 @@ use mrule_dataplane::confine::Confinement;
 use mrule_dataplane::live::Swap;
 use mrule_engine::policy::Origin;
 use mrule_engine::policy::Policy;
-use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The kind of change under which the store saves it.
-pub(super) const KIND: &str = "station";
 
 /// A station as a command or client has set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,24 +27,6 @@ pub struct SetStation {
     pub words: String,
     /// Who wrote its target.
     pub origin: Origin,
-}
-
-impl SetStation {
-    /// The change as the store saves it.
-    fn to_object(&self, station: &str) -> Object {
-        let mut object = Object::new();
-        object.insert(KIND.to_owned(), Json::from(station));
-        object.insert("is".to_owned(), Json::from(self.words.as_str()));
-        object.insert("origin".to_owned(), origin_json(&self.origin));
-        object
-    }
-
-    /// Reads a saved change: the station, and its setting.
-    pub(super) fn from_object(object: &Object) -> Option<(String, SetStation)> {
-        let text = |name: &str| object.get(name).and_then(Json::as_str).map(str::to_owned);
-        let origin = origin_from_json(object.get("origin"));
-        Some((text(KIND)?, SetStation { words: text("is")?, origin }))
-    }
 }
 
 /// The station that these words define.
@@ -198,20 +175,18 @@ impl Control {
         };
         let wanted = Policy::clone(&old).with_station(at, next, origin.clone());
         let swap = plane.load(policy, Arc::new(wanted), opened)?;
-        let (station, key) = (name.to_owned(), String::new());
-        let (trace, object) = match words {
+        let mutation = match words {
             Some(words) => {
                 let set = SetStation { words: words.to_owned(), origin };
-                let object = set.to_object(name);
-                held.changed.stations.insert(station.clone(), set);
-                (Trace::Put { kind: KIND, name: station, key, until: None }, object)
+                held.changed.stations.insert(name.to_owned(), set.clone());
+                put(Kind::Station, name, Content::Station(set))
             }
             None => {
                 held.changed.stations.remove(name);
-                (Trace::Drop { kind: KIND, name: station, key: None }, Object::new())
+                Mutation::Drop { kind: Kind::Station, name: name.to_owned(), key: None }
             }
         };
-        keeping.changed(policy, &trace, &object, now(), true);
+        keeping.changed(policy, mutation, true);
         // The rest does not wait for the disk.
         drop(turn);
         Ok(swap)
@@ -231,16 +206,14 @@ impl Control {
             let Some(held) = policies.get_mut(policy).filter(|_| plane.drain(policy, name, drained)) else {
                 return Err(Refusal::Moved);
             };
-            let (station, mut object) = (name.to_owned(), Object::new());
-            let trace = if drained {
-                held.changed.drained.insert(station.clone());
-                object.insert(DRAIN.to_owned(), Json::from(name));
-                Trace::Put { kind: DRAIN, name: station, key: String::new(), until: None }
+            let mutation = if drained {
+                held.changed.drained.insert(name.to_owned());
+                put(Kind::Drain, name, Content::Drain)
             } else {
                 held.changed.drained.remove(name);
-                Trace::Drop { kind: DRAIN, name: station, key: None }
+                Mutation::Drop { kind: Kind::Drain, name: name.to_owned(), key: None }
             };
-            keeping.changed(policy, &trace, &object, now(), true);
+            keeping.changed(policy, mutation, true);
             Ok(())
         })
     }
@@ -249,6 +222,12 @@ impl Control {
     pub fn changed_stations(&self, policy: &str) -> BTreeMap<String, SetStation> {
         self.lock().policies.get(policy).map(|held| held.changed.stations.clone()).unwrap_or_default()
     }
+}
+
+/// What is saved of a change of a station.
+fn put(kind: Kind, name: &str, content: Content) -> Mutation {
+    let (name, key) = (name.to_owned(), String::new());
+    Mutation::Put(SavedChange { kind, name, key, time: now(), until: None, content })
 }
 
 /// A station as its program defines it, and its writer.

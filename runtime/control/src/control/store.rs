@@ -3,25 +3,27 @@
 //! after it is on the disk; a kill at any moment leaves the state before or after a change; each
 //! transaction has a number, the next one a larger number, and may be carried out twice. A change
 //! is kept as the object that made it, with its time, so that restoring is making the changes
-//! again. (Rejected: a file of our own that is written anew each time; a table of a million rows
-//! changes a row at a time.)
+//! again. What cannot be read stays, and is told. (Rejected: a file of our own that is written anew
+//! each time; a table of a million rows changes a row at a time.)
 
-use super::Version;
-use super::bundle::Bundle;
+mod read;
+mod refused;
+#[cfg(test)]
+mod tests;
+
 use super::marker::{self, Marker};
-use super::owner;
-use super::trace::Trace;
+use super::mutation::Mutation;
+use super::saved::{Content, Kind, RefusedRow, RowLocation, SavedChange, SavedTableRow};
+use super::{Version, owner, schema};
 use mrule_dataplane::patience::LOCKED;
 use mrule_dataplane::privilege::private;
+use refused::is_change;
 use rusqlite::{Connection, params};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// A change as it is kept.
-pub(super) type Object = Map<String, Json>;
 
 /// The store.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct Store {
     bound: BTreeMap<String, Option<u64>>,
     /// Policies of which nothing is missing any more, then.
     resolved: Vec<String>,
+    /// Rows that could not be read, by policy.
+    refused: BTreeMap<String, Vec<RefusedRow>>,
+    /// Where those of them stood that are not in the way any more, then.
+    moved: Vec<RowLocation>,
     path: PathBuf,
     /// Its device and inode.
     file: (u64, u64),
@@ -49,8 +55,10 @@ pub struct Kept {
     pub(super) at_work: AtWork,
     /// Changes that were answered are not here.
     pub(super) is_behind: bool,
-    /// Changes with their times; none in place of one that cannot be read.
-    pub(super) changes: Vec<(i64, Option<Object>)>,
+    /// In the order in which they are made again.
+    pub(super) changes: Vec<SavedChange>,
+    /// Rows of it that cannot be read.
+    pub(super) refused: Vec<RefusedRow>,
 }
 
 /// What the store says of a policy's last version.
@@ -61,7 +69,7 @@ pub(super) enum AtWork {
     /// It was, until the policy was unloaded.
     Unloaded,
     /// It cannot be read or is not there, for this reason: whether it was binding is not known.
-    Lost(&'static str),
+    Lost(String),
 }
 
 /// What restoring the changes of a policy gave.
@@ -78,36 +86,11 @@ pub(super) struct Remade {
 /// How many unloaded policies are kept with their versions, to be rolled back to.
 pub(super) const UNLOADED: usize = 32;
 
-/// The kind of change under which a drained station is kept.
-pub(super) const DRAIN: &str = "drain";
-
-/// A row of a table as it is kept.
-#[derive(Debug)]
-pub(super) struct KeptRow {
-    pub key: String,
-    pub until: Option<i64>,
-    /// The change that adds it, as text.
-    pub object: String,
-}
-
 /// The tables that live on in a next version, and their rows, where the store asks for them.
 pub(super) struct Tables<'a> {
     pub names: &'a BTreeSet<String>,
-    pub rows: &'a dyn Fn(&str) -> Option<Vec<KeptRow>>,
+    pub rows: &'a dyn Fn(&str) -> Option<Vec<SavedTableRow>>,
 }
-
-const SCHEMA: &str = "
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS versions (
-        policy TEXT, version INTEGER, loaded INTEGER, at_work INTEGER, bundle TEXT,
-        PRIMARY KEY (policy, version)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS changes (
-        policy TEXT, kind TEXT, name TEXT, key TEXT, time INTEGER, until INTEGER, object TEXT,
-        PRIMARY KEY (policy, kind, name, key)) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS sequence (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER);
-    PRAGMA user_version = 1;";
 
 /// A store that cannot be used.
 #[derive(Debug)]
@@ -118,14 +101,15 @@ pub(super) struct Unusable {
 }
 
 impl Store {
-    /// Opens the store in a directory, which is made if it is not there.
+    /// Opens the store in a directory, which is made if it is not there. `goes_on` is called now
+    /// and then while a database of an earlier schema is migrated.
     ///
     /// # Errors
     /// Why it cannot be used, in words.
-    pub(super) fn open(directory: &Path) -> Result<Store, Unusable> {
+    pub(super) fn open(directory: &Path, goes_on: &dyn Fn()) -> Result<Store, Unusable> {
         let path = directory.join("state.sqlite");
         let is_new = marker::is_new(directory);
-        let why = match Store::open_at(directory, path) {
+        let why = match Store::open_at(directory, path, goes_on) {
             Ok(store) => return Ok(store),
             Err(why) => {
                 let why = owner::told(&directory.join("state.owner"), &*why);
@@ -135,7 +119,11 @@ impl Store {
         Err(Unusable { why, is_new })
     }
 
-    fn open_at(directory: &Path, path: PathBuf) -> Result<Store, Box<dyn std::error::Error>> {
+    fn open_at(
+        directory: &Path,
+        path: PathBuf,
+        goes_on: &dyn Fn(),
+    ) -> Result<Store, Box<dyn std::error::Error>> {
         private::directory(directory)?;
         let marker = Marker::read(directory)?;
         let damaged = |why: &str| format!("{why}; to begin with no state, move the directory away");
@@ -145,17 +133,14 @@ impl Store {
         }
         // What SQLite makes beside it has the same mode.
         private::database(&path)?;
-        let connection = Connection::open(&path)?;
+        let mut connection = Connection::open(&path)?;
         connection.busy_timeout(LOCKED)?;
-        match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
-            0 | 1 => {}
-            other => return Err(format!("it has version {other}, a newer mirrorc's").into()),
-        }
+        let from = schema::check(&connection)?;
         let tables = "SELECT count(*) FROM sqlite_master WHERE name IN ('versions', 'changes')";
         if marker.is_some() && connection.query_row(tables, [], |row| row.get::<_, i64>(0))? < 2 {
             return Err(damaged("`state.sqlite` is empty or lost its `-wal` file").into());
         }
-        connection.execute_batch(SCHEMA)?;
+        schema::migrate(&mut connection, from, goes_on)?;
         owner::note(&directory.join("state.owner"));
         // After the tables: a kill before leaves a state that is new.
         let mut marker = marker.map_or_else(|| Marker::new(directory), Ok)?;
@@ -168,8 +153,8 @@ impl Store {
         }
         marker.committed(sequence);
         let file = identity(&path)?;
-        let (bound, resolved) = (BTreeMap::new(), Vec::new());
-        Ok(Store { connection, marker, number: 0, bound, resolved, path, file })
+        let (bound, resolved, refused, moved) = Default::default();
+        Ok(Store { connection, marker, number: 0, bound, resolved, refused, moved, path, file })
     }
 
     /// The file that says what is binding, and what is missing here.
@@ -198,6 +183,7 @@ impl Store {
         self.number = number;
         self.bound.clear();
         self.resolved.clear();
+        self.moved.clear();
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let counted = "INSERT OR REPLACE INTO sequence VALUES (1, ?1)";
         let done = work(self)
@@ -209,6 +195,7 @@ impl Store {
             return Err(error);
         }
         self.marker.committed(number);
+        self.moved();
         for (policy, version) in std::mem::take(&mut self.bound) {
             self.marker.after(&policy, version, number).map_err(of_file)?;
         }
@@ -239,6 +226,8 @@ impl Store {
     pub fn read(&mut self, now: i64) -> Result<(Vec<Kept>, u64), String> {
         let unread = |error: rusqlite::Error| format!("the state cannot be read: {error}");
         let mut kept = self.read_all(now).map_err(unread)?;
+        let refused = kept.iter().filter(|policy| !policy.refused.is_empty());
+        self.refused = refused.map(|policy| (policy.name.clone(), policy.refused.clone())).collect();
         let compared = self.marker.compare(&mut kept);
         compared.map_err(|error| format!("the file `binding` of the state cannot be written: {error}"))?;
         Ok((kept, sequence(&self.connection).map_err(unread)?))
@@ -253,52 +242,9 @@ impl Store {
     }
 
     /// A policy was loaded, unloaded or released: nothing of it is missing any more.
-    pub(super) fn resolve(&mut self, policy: &str) {
+    pub(super) fn resolve(&mut self, policy: &str) -> rusqlite::Result<()> {
         self.resolved.push(policy.to_owned());
-    }
-
-    fn read_all(&self, now: i64) -> rusqlite::Result<Vec<Kept>> {
-        let mut kept: Vec<Kept> = Vec::new();
-        let mut query = self.connection.prepare(
-            "SELECT policy, version, loaded, bundle, at_work FROM versions
-             ORDER BY policy, at_work, version",
-        )?;
-        let mut rows = query.query([])?;
-        while let Some(row) = rows.next()? {
-            let (name, text): (String, String) = (row.get(0)?, row.get(3)?);
-            let (version, loaded) = (row.get::<_, i64>(1)? as u64, row.get(2)?);
-            if kept.last().is_none_or(|last| last.name != name) {
-                kept.push(Kept::lost(name, "its version at work is missing"));
-            }
-            let Some(policy) = kept.last_mut() else { continue };
-            let bundle = Bundle::from_json(&text);
-            policy.at_work = match (row.get::<_, i64>(4)?, &bundle) {
-                (1, Some(_)) => AtWork::Yes,
-                (1, None) => AtWork::Lost("its version at work cannot be read"),
-                (2, _) => AtWork::Unloaded,
-                _ => policy.at_work.clone(),
-            };
-            policy.versions.extend(bundle.map(|bundle| Version { version, loaded, bundle }));
-        }
-        let mut query = self.connection.prepare(
-            "SELECT DISTINCT policy FROM changes WHERE policy NOT IN (SELECT policy FROM versions)",
-        )?;
-        for name in query.query_map([], |row| row.get::<_, String>(0))? {
-            kept.push(Kept::lost(name?, "its versions are missing, what was changed in it is there"));
-        }
-        // What makes a table empty comes before its rows.
-        let mut query = self.connection.prepare(
-            "SELECT time, object FROM changes WHERE policy = ?1 AND (until IS NULL OR until >= ?2)
-             ORDER BY kind != 'whole', time",
-        )?;
-        for policy in &mut kept {
-            let mut rows = query.query(params![policy.name, now])?;
-            while let Some(row) = rows.next()? {
-                let (time, text): (i64, String) = (row.get(0)?, row.get(1)?);
-                policy.changes.push((time, serde_json::from_str(&text).ok()));
-            }
-        }
-        Ok(kept)
+        self.set_aside(policy, |_| true)
     }
 
     /// A version was loaded: it is at work, these older versions are kept, and of what was changed
@@ -309,10 +255,11 @@ impl Store {
         version: &Version,
         older: &[u64],
         tables: &Tables<'_>,
-        lives_on: &dyn Fn(&str, &str) -> bool,
+        lives_on: &dyn Fn(Kind, &str) -> bool,
         now: i64,
     ) -> rusqlite::Result<()> {
         self.mark(policy, version.bundle.is_binding().then_some(version.version))?;
+        self.set_aside(policy, |place| matches!(place, RowLocation::Version { .. }))?;
         let change = &self.connection;
         change.execute(
             "DELETE FROM versions WHERE policy = ?1 AND version NOT IN (SELECT value FROM json_each(?2))",
@@ -327,9 +274,11 @@ impl Store {
             .prepare("SELECT DISTINCT kind, name FROM changes WHERE policy = ?1")?
             .query_map([policy], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        for (kind, name) in names.iter().filter(|(kind, name)| !lives_on(kind, name)) {
+        // What is of no kind that is known here was refused, and stays.
+        let known = names.iter().filter_map(|(kind, name)| Some((Kind::named(kind)?, name)));
+        for (kind, name) in known.filter(|(kind, name)| !lives_on(*kind, name)) {
             let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3";
-            change.execute(gone, params![policy, kind, name])?;
+            change.execute(gone, params![policy, kind.name(), name])?;
         }
         for table in tables.names {
             // One that is here whole is as it was: each change of it was written when it was made.
@@ -346,6 +295,10 @@ impl Store {
     /// A policy was unloaded: its versions are kept, to go back to; not what was changed in it, nor
     /// the versions of those that are forgotten.
     pub(super) fn unloaded(&mut self, policy: &str, forgotten: &[String]) -> rusqlite::Result<()> {
+        self.resolve(policy)?;
+        for other in forgotten {
+            self.set_aside(other, |_| true)?;
+        }
         let change = &self.connection;
         change.execute(
             "UPDATE versions SET at_work = 2 WHERE policy = ?1
@@ -356,7 +309,6 @@ impl Store {
         for other in forgotten {
             change.execute("DELETE FROM versions WHERE policy = ?1", [other])?;
         }
-        self.resolve(policy);
         self.mark(policy, None)
     }
 
@@ -365,33 +317,32 @@ impl Store {
         &mut self,
         policy: &str,
         table: &str,
-        rows: &[KeptRow],
+        rows: &[SavedTableRow],
         now: i64,
     ) -> rusqlite::Result<()> {
+        self.set_aside(policy, |place| {
+            [Kind::Row, Kind::Whole].iter().any(|kind| is_change(place, kind.name(), table, None))
+        })?;
         whole(&self.connection, policy, table, rows, now)
     }
 
     /// A change was made.
-    pub(super) fn changed(
-        &mut self,
-        policy: &str,
-        trace: &Trace,
-        object: &str,
-        now: i64,
-    ) -> rusqlite::Result<()> {
-        match trace {
-            Trace::Nothing => {}
-            Trace::Put { kind, name, key, until } => {
+    pub(super) fn changed(&mut self, policy: &str, mutation: &Mutation) -> rusqlite::Result<()> {
+        let (Mutation::Put(SavedChange { kind, name, .. }) | Mutation::Drop { kind, name, .. }) = mutation;
+        let (kind, key) = (kind.name(), mutation.key());
+        self.set_aside(policy, |place| is_change(place, kind, name, key))?;
+        match mutation {
+            Mutation::Put(SavedChange { key, time, until, content, .. }) => {
                 self.connection.execute(
                     "INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![policy, kind, name, key, now, until, object],
+                    params![policy, kind, name, key, time, until, content.to_json(name)],
                 )?;
             }
-            Trace::Drop { kind, name, key: Some(key) } => {
+            Mutation::Drop { key: Some(key), .. } => {
                 let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3 AND key = ?4";
                 self.connection.execute(gone, params![policy, kind, name, key])?;
             }
-            Trace::Drop { kind, name, key: None } => {
+            Mutation::Drop { key: None, .. } => {
                 let gone = "DELETE FROM changes WHERE policy = ?1 AND kind = ?2 AND name = ?3";
                 self.connection.execute(gone, params![policy, kind, name])?;
             }
@@ -420,14 +371,20 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     Ok((about.dev(), about.ino()))
 }
 
-fn whole(change: &Connection, policy: &str, table: &str, rows: &[KeptRow], now: i64) -> rusqlite::Result<()> {
-    let gone = "DELETE FROM changes WHERE policy = ?1 AND kind IN ('row', 'whole') AND name = ?2";
-    change.execute(gone, params![policy, table])?;
+fn whole(
+    change: &Connection,
+    policy: &str,
+    table: &str,
+    rows: &[SavedTableRow],
+    now: i64,
+) -> rusqlite::Result<()> {
+    let [whole, row] = [Kind::Whole.name(), Kind::Row.name()];
+    let gone = "DELETE FROM changes WHERE policy = ?1 AND kind IN (?2, ?3) AND name = ?4";
+    change.execute(gone, params![policy, whole, row, table])?;
     let mut put = change.prepare("INSERT OR REPLACE INTO changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    let marker = serde_json::json!({ "whole": table }).to_string();
-    put.execute(params![policy, "whole", table, "", now, None::<i64>, marker])?;
-    for KeptRow { key, until, object } in rows {
-        put.execute(params![policy, "row", table, key, now, until, object])?;
+    put.execute(params![policy, whole, table, "", now, None::<i64>, Content::Whole.to_json(table)])?;
+    for SavedTableRow { key, until, object } in rows {
+        put.execute(params![policy, row, table, key, now, until, object])?;
     }
     Ok(())
 }

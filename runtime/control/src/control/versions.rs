@@ -45,10 +45,12 @@ impl Control {
         }
         let swap = state.plane()?.unload(name).unwrap_or_default();
         state.failures.remove(name);
+        state.watch.resolved(name);
         if let Some(held) = state.policies.remove(name) {
             state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
         }
         let forgotten = state.forget();
+        forgotten.iter().for_each(|name| state.watch.resolved(name));
         state.keeping.unloaded(name, forgotten);
         state.apply();
         // The rest does not wait for the disk.

@@ -34,7 +34,8 @@ pub(super) struct Notifier {
 }
 
 /// Reasons that are shown when a run starts.
-const AT_START: [&str; 5] = ["state", "history", "binding_missing", "changes_missing", "policy_missing"];
+const AT_START: [&str; 6] =
+    ["state", "state_rows", "history", "binding_missing", "changes_missing", "policy_missing"];
 
 impl Notifier {
     /// As the options say. What a user should know of receivers goes to `tell`.

@@ -7,6 +7,7 @@ mod keeping;
 mod kills;
 mod ownership;
 mod promises;
+mod rows;
 mod squatters;
 
 use mrule_tests::control::ControlledRun;

@@ -3,7 +3,8 @@
 //! so; the file is what fails.)
 
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
-use super::super::store::{AtWork, KeptRow};
+use super::super::saved::SavedTableRow;
+use super::super::store::AtWork;
 use super::*;
 
 fn keeper(directory: &Path) -> (Keeper, Vec<Kept>) {
@@ -18,7 +19,8 @@ fn away(directory: &Path, is_away: bool) {
 }
 
 fn row(keeper: &mut Keeper, policy: &'static str, number: u32) {
-    let row = KeptRow { key: number.to_string(), until: None, object: format!("{{\"add\":\"t{number}\"}}") };
+    let key = format!("n{number}");
+    let row = SavedTableRow { key, until: None, object: format!("{{\"add\":\"t{number}\"}}") };
     let work =
         move |store: &mut Store| store.replaced(policy, &format!("t{number}"), std::slice::from_ref(&row), 1);
     keeper.send(1, 256, Some(policy.to_owned()), work).unwrap().wait();
@@ -158,10 +160,7 @@ fn what_waits_resolves_nothing_that_was_given_up() {
     let (mut keeper, _) = self::keeper(place.path());
     away(place.path(), true);
     let mut send = |size: usize, policy: &'static str| {
-        let work = move |store: &mut Store| {
-            store.resolve(policy);
-            Ok(())
-        };
+        let work = move |store: &mut Store| store.resolve(policy);
         keeper.send(0, size, Some(policy.to_owned()), work).unwrap().wait();
     };
     send(60 << 20, "a");
