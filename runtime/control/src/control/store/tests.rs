@@ -209,12 +209,13 @@ fn saved_changes_are_pinned() {
     let place = tempfile::tempdir().unwrap();
     let (mut store, _) = opened(place.path());
     let set = |origin| SetStation { words: "pcapng \"a\"".to_owned(), origin };
+    // Members by name, as maps have them with or without serde_json's `preserve_order`.
     let contents = [
         (Kind::Whole, Content::Whole),
         (Kind::Row, Content::Change(object(json!({"add": "n", "key": ["10.0.0.1"], "value": 7})))),
         (Kind::Param, Content::Change(object(json!({"set": "n", "value": "5"})))),
-        (Kind::Raise, Content::Change(object(json!({"raise": "n", "key": "10.0.0.1", "for": "10m"})))),
-        (Kind::Suppress, Content::Change(object(json!({"suppress": "n", "key": [1], "reason": "ours"})))),
+        (Kind::Raise, Content::Change(object(json!({"for": "10m", "key": "10.0.0.1", "raise": "n"})))),
+        (Kind::Suppress, Content::Change(object(json!({"key": [1], "reason": "ours", "suppress": "n"})))),
         (Kind::Station, Content::Station(set(Origin::Owner))),
         (Kind::Drain, Content::Drain),
         (Kind::Station, Content::Station(set(Origin::client("eve")))),
@@ -239,7 +240,7 @@ fn saved_changes_are_pinned() {
         r#"p | whole | n | n0 | 0 | - | {"whole":"n"}"#,
         r#"p | row | n | n1 | 1 | - | {"add":"n","key":["10.0.0.1"],"value":7}"#,
         r#"p | param | n | n2 | 2 | - | {"set":"n","value":"5"}"#,
-        r#"p | raise | n | n3 | 3 | 1796140600000000001 | {"raise":"n","key":"10.0.0.1","for":"10m"}"#,
+        r#"p | raise | n | n3 | 3 | 1796140600000000001 | {"for":"10m","key":"10.0.0.1","raise":"n"}"#,
         r#"p | suppress | n | n4 | 4 | - | {"key":[1],"reason":"ours","suppress":"n"}"#,
         r#"p | station | n | n5 | 5 | - | {"station":"n","is":"pcapng \"a\"","origin":{"owner":true}}"#,
         r#"p | drain | n | n6 | 6 | - | {"drain":"n"}"#,
