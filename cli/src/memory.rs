@@ -33,6 +33,15 @@ pub struct Memory {
     /// Buffer at most SIZE bytes of out-of-order segments and incomplete messages [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     stream_pool: Option<usize>,
+    /// Give a gap in a stream up when more than SIZE bytes wait behind it [default: 64KiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    stream_gap_bytes: Option<usize>,
+    /// Give a gap in a stream up when more than N packets wait behind it [default: 64]
+    #[arg(long, value_name = "N")]
+    stream_gap_packets: Option<u64>,
+    /// Give a gap in a stream up when bytes wait behind it for longer than TIME [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = gap_time)]
+    stream_gap_time: Option<i64>,
 }
 
 type Kind = fn(&mut Timeouts) -> &mut i64;
@@ -68,6 +77,12 @@ impl Memory {
         if let Some(pool) = self.stream_pool {
             limits.streams.pool = pool;
         }
+        let streams = &mut limits.streams;
+        streams.gap_bytes = self.stream_gap_bytes.unwrap_or(streams.gap_bytes);
+        streams.gap_packets = self.stream_gap_packets.unwrap_or(streams.gap_packets);
+        streams.gap_time = self.stream_gap_time.unwrap_or(streams.gap_time);
+        // A direction must be able to hold as much as may wait.
+        streams.held_per_direction = streams.held_per_direction.max(streams.gap_bytes.saturating_mul(4));
         limits
     }
 }
@@ -97,6 +112,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let time = quantity(text, UnitKind::Duration).map(Duration::from_nanos);
     time.filter(|time| *time >= Duration::from_millis(100))
         .ok_or_else(|| "write a time of at least 100ms with its unit, as in `500ms`, `1s` or `1m`".to_owned())
+}
+
+/// A time that bytes may wait behind a gap: `0s`, `200ms`, `1s`.
+fn gap_time(text: &str) -> Result<i64, String> {
+    let time = quantity(text, UnitKind::Duration).and_then(|time| i64::try_from(time).ok());
+    time.ok_or_else(|| "write a time with its unit, as in `200ms`, `1s` or `1m`".to_owned())
 }
 
 /// A number with a unit of the language; a size may have no unit.

@@ -60,8 +60,12 @@ fn content(s: &StreamCounts, look: Look, out: &mut dyn Write) -> io::Result<()> 
         (m.too_large, "messages too large"),
         (m.malformed, "messages malformed"),
         (m.gap, "messages with a gap"),
+        (s.gaps.acknowledged, "gaps that the receiver had acknowledged"),
+        (s.gaps.closed, "gaps before the end of a connection"),
+        (s.gaps.too_many_bytes + s.gaps.direction_full, "gaps with too many bytes after them"),
+        (s.gaps.too_many_packets, "gaps with too many packets after them"),
+        (s.gaps.too_long, "gaps that lasted too long"),
         (m.pool_full + s.gaps.pool_full, "dropped because the stream pool was full"),
-        (s.gaps.direction_full, "gaps with too many bytes after them"),
         (s.gaps.truncated, "packets cut by the capture"),
         (s.facets_dropped, "message fields over the limit of one packet"),
     ]);

@@ -53,8 +53,11 @@ pub struct Segment<'a> {
     /// The flow began with this packet. What was known about this place in the table belongs to an
     /// earlier flow.
     pub is_new: bool,
-    /// The end that opened the flow sent the packet.
+    /// The client sent the packet.
     pub from_client: bool,
+    /// The end that sent the packet, 0 or 1, the same for all packets of the flow. Which end is the
+    /// client can become known later.
+    pub end: usize,
     /// The protocol number.
     pub proto: u8,
     /// The stream offset of the first payload byte. It is below 0 for bytes before the stream's
@@ -69,6 +72,14 @@ pub struct Segment<'a> {
     /// The packet is a fragment other than the first of its datagram: its payload begins no
     /// message.
     pub continues: bool,
+    /// The packet's time, in nanoseconds since the Unix epoch.
+    pub time: i64,
+    /// TCP: the offset in the other direction up to which the packet acknowledges bytes.
+    pub ack: Option<u64>,
+    /// TCP: the packet has a FIN.
+    pub fin: bool,
+    /// TCP: the packet has a RST.
+    pub rst: bool,
 }
 
 /// How many flows and datagrams a table remembers, and for how long.

@@ -4,10 +4,10 @@
 //! wanted holds nothing. [`StreamLimits`] and the number of flows bound the memory. A packet's
 //! length and the bytes that its direction holds bound the work for the packet. Each payload byte
 //! is counted once, and the first copy of a byte counts. Bytes ahead of a gap are held in a pool.
-//! When the pool has no room, the gap is given up: the search continues behind it as in mid-stream,
-//! and messages are read on only where the gap lies within a skipped body. (Rejected: to reassemble
-//! streams in memory and look at them when they end; the packet that completes a match must be the
-//! packet that reports it.)
+//! When a gap is given up (see `gap`), the search continues behind it as in mid-stream. Messages
+//! are read on from the next segment that begins with one, or at once if the gap lies within a
+//! skipped body. (Rejected: to reassemble streams in memory and look at them when they end; the
+//! packet that completes a match must be the packet that reports it.)
 
 use crate::error::Error;
 use crate::flow::{FlowId, Segment};
@@ -23,6 +23,7 @@ mod counts;
 mod deliver;
 mod detect;
 mod dns;
+mod gap;
 mod http;
 mod order;
 mod out;
@@ -41,11 +42,23 @@ pub struct StreamLimits {
     /// Bytes that one direction may hold ahead of a gap, counted in the chunks of 2 KiB that these
     /// bytes touch.
     pub held_per_direction: usize,
+    /// A gap is given up when more bytes than this wait behind it,
+    pub gap_bytes: usize,
+    /// or more packets than this,
+    pub gap_packets: u64,
+    /// or bytes wait for longer than this, in nanoseconds of packet time.
+    pub gap_time: i64,
 }
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        StreamLimits { pool: 64 << 20, held_per_direction: 256 << 10 }
+        StreamLimits {
+            pool: 64 << 20,
+            held_per_direction: 256 << 10,
+            gap_bytes: 64 << 10,
+            gap_packets: 64,
+            gap_time: 1_000_000_000,
+        }
     }
 }
 
@@ -91,6 +104,7 @@ struct Shared {
     /// The params that are depths of patterns.
     params: Vec<ParamId>,
     pool: Pool,
+    limits: StreamLimits,
     /// The number of chunks that one direction may hold.
     chunks: u32,
     counts: StreamCounts,
@@ -101,9 +115,11 @@ struct Shared {
 #[derive(Debug)]
 struct Content {
     app: App,
-    /// The client's direction, the server's direction.
+    /// By the end that sends ([`Segment::end`]).
     dirs: [Dir; 2],
     methods: http::Methods,
+    /// Bytes are missing in the flow's messages, so responses may not match their requests.
+    torn: bool,
     /// The flow began during the search, or is known to have begun before it.
     known: bool,
 }
@@ -115,6 +131,7 @@ struct Dir {
     next: u64,
     state: State,
     held: order::ReorderBuffer,
+    gap: gap::GapState,
     /// The first bytes, until the application is known; then the part of an incomplete message.
     part: MessageBuffer,
     reader: Reader,
@@ -128,6 +145,11 @@ struct Dir {
     searched: bool,
     /// The direction's first segment that is seen is taken for its beginning.
     late: bool,
+    /// The first bytes seen did not show the application. The other end's bytes may; until then, no
+    /// bytes are wanted.
+    paused: bool,
+    /// The first bytes seen may lie within a message.
+    adrift: bool,
 }
 
 /// The reader of a direction's messages.
@@ -138,6 +160,8 @@ enum Reader {
     Http(http::Reader),
     Tls(tls::Reader),
     Dns(dns::Reader),
+    /// Bytes are missing. Reading begins anew at the next segment that begins with a message.
+    Lost,
     /// No messages are read any more.
     Over,
 }
@@ -205,6 +229,7 @@ impl Streams {
                 deepest,
                 params,
                 pool: Pool::new(limits.pool),
+                limits: *limits,
                 chunks: chunks.try_into().unwrap_or(u32::MAX),
                 counts: StreamCounts::default(),
                 scratch: Vec::new(),
@@ -306,6 +331,16 @@ impl Streams {
 }
 
 impl Shared {
+    /// A reader of the messages of an application, at the start of a message.
+    fn reader(&self, app: App) -> Reader {
+        match app {
+            App::Http if self.uses.http => Reader::Http(http::Reader::default()),
+            App::Tls if self.uses.tls => Reader::Tls(tls::Reader::default()),
+            App::Dns if self.uses.dns => Reader::Dns(dns::Reader::default()),
+            _ => Reader::Over,
+        }
+    }
+
     /// Whether both programs look for the same beside patterns.
     fn uses_alike(&self, other: &Shared) -> bool {
         let what = |uses: &Uses| (uses.app, uses.http, uses.tls, uses.dns, uses.streams);
@@ -319,6 +354,7 @@ impl Content {
             next: 0,
             state: automaton.start(false),
             held: order::ReorderBuffer::default(),
+            gap: gap::GapState::default(),
             part: MessageBuffer::default(),
             reader: Reader::Waiting,
             begun: false,
@@ -326,8 +362,16 @@ impl Content {
             closed: false,
             searched: false,
             late: false,
+            paused: false,
+            adrift: false,
         };
-        Content { app: App::Undecided, dirs: [dir(), dir()], methods: http::Methods::default(), known: false }
+        Content {
+            app: App::Undecided,
+            dirs: [dir(), dir()],
+            methods: http::Methods::default(),
+            torn: false,
+            known: false,
+        }
     }
 
     /// Sets up a flow that began before the search. Its messages are not read, and its application
@@ -350,9 +394,15 @@ impl Content {
 impl Dir {
     /// Frees what the direction holds.
     fn free(&mut self, shared: &mut Shared) {
+        self.free_held(shared);
+        self.part.clear(&mut shared.pool);
+    }
+
+    /// Frees the bytes that wait behind gaps.
+    fn free_held(&mut self, shared: &mut Shared) {
         let bytes = self.held.clear(&mut shared.pool, self.next);
         shared.counts.held -= bytes;
         shared.counts.abandoned += bytes;
-        self.part.clear(&mut shared.pool);
+        self.gap.release(u64::MAX, 0);
     }
 }

@@ -73,7 +73,10 @@ fn options_stand_under_their_headings() {
     };
     under("Options", &["--set", "--read", "--out", "--engine", "--stats", "--quiet", "--color", "--help"]);
     under("Interfaces", &["--tap", "--bridge", "--workers", "--control", "--state", "--interval"]);
-    under("Memory", &["--flows", "--flow-timeout", "--stream-pool", "--memory", "--policy-memory"]);
+    under(
+        "Memory",
+        &["--flows", "--flow-timeout", "--stream-pool", "--stream-gap-time", "--memory", "--policy-memory"],
+    );
     under("Remote API", &["--listen", "--tls-cert", "--tls-key", "--tokens"]);
     under("Events", &["--events", "--events-out"]);
     under("Alarms", &["--webhook", "--webhook-secret-file", "--syslog", "--alarm-drops"]);
@@ -82,6 +85,8 @@ fn options_stand_under_their_headings() {
         assert!(help["Options"].contains(&"--format".to_owned()), "{command}: {help:?}");
         // They tell what a run with this budget would refuse.
         let memory = ["--flows", "--flow-timeout", "--memory", "--policy-memory", "--stream-pool"];
+        let gaps = ["--stream-gap-bytes", "--stream-gap-packets", "--stream-gap-time"];
+        let memory = [&memory[..], &gaps].concat();
         assert_eq!(help["Memory"], memory, "{command}");
     }
 }

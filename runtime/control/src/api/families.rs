@@ -93,6 +93,9 @@ families! {
     TRIGGER_RAISED = Counter "trigger_raised", "raises", [POLICY, ("trigger", "the trigger")],
         "Number of times that packets raised the trigger";
     FLOWS = Gauge "flows", "flows", [POLICY], "Flows in the flow table";
+    STREAM_GAPS = Counter "stream_gaps", "gaps",
+        [POLICY, ("cause", "a [cause](counters.md#tracked), such as `acknowledged`")],
+        "Gaps in streams that were given up, by cause";
     ALARMS = Counter "alarms", "alarms", [TO, ("result", "`sent`, `failed`, `dropped`")],
         "Alarms to a receiver, by result";
     ALARMS_WAITING = Gauge "alarms_waiting", "alarms", [TO], "Alarms that wait to be sent to the receiver";

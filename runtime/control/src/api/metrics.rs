@@ -7,6 +7,7 @@ use super::families::*;
 use crate::control::{Health, Report};
 use mrule_dataplane::live::PortCounts;
 use mrule_dataplane::station::{Cause, Counts};
+use mrule_engine::counters::Counters;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -184,8 +185,16 @@ fn policies(report: &Report, out: &mut DescriptorEncoder<'_>) -> Result<(), Erro
     let active = triggers.clone().filter_map(|(labels, t)| Some((labels, t.keys.as_ref()?.active)));
     write(out, TRIGGER_ACTIVE_KEYS, active)?;
     write(out, TRIGGER_RAISED, triggers.map(|(labels, t)| (labels, t.packets.raised)))?;
-    let flows = policies.filter_map(|p| Some(([p.name.as_str()], p.summary.tracked.as_ref()?.flows.active)));
-    write(out, FLOWS, flows)
+    let tracked = policies.filter_map(|p| Some((p.name.as_str(), p.summary.tracked.as_ref()?)));
+    write(out, FLOWS, tracked.clone().map(|(policy, tracked)| ([policy], tracked.flows.active)))?;
+    let gaps = tracked.filter_map(|(policy, tracked)| Some((policy, tracked.streams.as_ref()?.gaps.list())));
+    let gaps: Vec<_> = gaps.collect();
+    let gaps = gaps.iter().flat_map(|(policy, gaps)| {
+        // Beside the causes, the list has the bytes of all gaps.
+        let causes = gaps.iter().filter(|(cause, _)| cause != "bytes");
+        causes.map(|(cause, n)| ([*policy, cause.as_str()], *n))
+    });
+    write(out, STREAM_GAPS, gaps)
 }
 
 /// Writes a family: its values, each with the values of its labels.

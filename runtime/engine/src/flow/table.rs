@@ -10,7 +10,7 @@ use super::fragments::{self, First, Fragments};
 use super::idle_buckets::{Class, IdleBuckets};
 use super::index::Index;
 use super::key::{Kind, NOWHERE, PacketKey, Seeds};
-use super::tcp::{self, StreamPosition, Tcp};
+use super::tcp::{self, Control, StreamPosition, Tcp};
 use super::view::{Times, Wanted, by_volume, captured, fill, payload_length};
 use super::{FlowId, Limits, Observed, Segment, Timeouts};
 use crate::memory::{NoMemory, list};
@@ -189,16 +189,27 @@ impl FlowTable {
     ) -> Segment<'p> {
         let Observed { flow, length, start } = *observed;
         let stack = &head.outer;
+        let entry = self.flows.get(flow.index());
+        let from_client = stack.bits & bit::FROM_CLIENT != 0;
+        let end = entry.map_or(0, |entry| entry.client() ^ usize::from(!from_client));
+        let tcp = entry.filter(|entry| entry.proto() == tcp::PROTO && stack.bits & bit::STREAM != 0);
+        let tcp = tcp.and_then(|entry| Some(Tcp::read(packet, stack)?.control(entry, end)));
+        let Control { ack, fin, rst } = tcp.unwrap_or_default();
         Segment {
             flow,
             is_new: view.is_new != 0,
-            from_client: stack.bits & bit::FROM_CLIENT != 0,
-            proto: self.flows.get(flow.index()).map_or(0, Entry::proto),
+            from_client,
+            end,
+            proto: entry.map_or(0, Entry::proto),
             start,
             payload: if length > 0 { captured(packet, stack) } else { &[] },
             length,
             midstream: view.midstream != 0,
             continues: stack.bits & bit::FRAGMENT != 0,
+            time: packet.time,
+            ack,
+            fin,
+            rst,
         }
     }
 

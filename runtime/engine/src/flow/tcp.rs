@@ -40,6 +40,15 @@ impl StreamPosition {
     pub(crate) const UNKNOWN: StreamPosition = StreamPosition { start: 0, length: 0, known: false };
 }
 
+/// What a header says beside the payload's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Control {
+    /// The offset in the other direction up to which bytes are acknowledged.
+    pub ack: Option<u64>,
+    pub fin: bool,
+    pub rst: bool,
+}
+
 impl Tcp {
     /// The header, if it was captured up to its flags and is sound.
     #[inline(always)]
@@ -67,6 +76,17 @@ impl Tcp {
     /// The sequence number of the first payload byte, if the payload is part of the stream.
     pub(crate) fn stream(&self) -> Option<u32> {
         (!self.is(RST)).then(|| self.data())
+    }
+
+    /// What the header says beside the payload's place, for a segment of this flow.
+    pub(super) fn control(&self, flow: &Entry, from: usize) -> Control {
+        let other = 1 - from;
+        let known = self.is(ACK) && flow.has(flag::of(flag::BASE, other));
+        Control {
+            ack: known.then(|| offset(flow, other, self.ack)).and_then(|ack| ack.try_into().ok()),
+            fin: self.is(FIN),
+            rst: self.is(RST),
+        }
     }
 
     /// Whether the segment begins another flow than this one with the same key.

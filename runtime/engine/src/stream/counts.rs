@@ -44,6 +44,17 @@ crate::counters! {
         pub direction_full: u64,
         /// The capture does not contain all bytes of the packet.
         pub truncated: u64,
+        /// The other end has acknowledged the missing bytes, so they will not come again.
+        pub acknowledged: u64,
+        /// The connection was reset; or the direction ended behind the gap, and the other end is
+        /// not seen.
+        pub closed: u64,
+        /// More bytes than the limit waited behind the gap.
+        pub too_many_bytes: u64,
+        /// More packets than the limit waited behind the gap.
+        pub too_many_packets: u64,
+        /// Bytes waited behind the gap for longer than the limit.
+        pub too_long: u64,
         /// Bytes that were missing in all of these gaps.
         pub bytes: u64,
     }
@@ -64,7 +75,8 @@ crate::counters! {
         /// Given up, together with the direction (except DNS over UDP): the protocol does not allow
         /// it.
         pub malformed: u64,
-        /// Given up, together with the direction: a gap in the message, or between messages.
+        /// Given up because of a gap in the message, or between messages. Reading continues at the
+        /// next segment that begins with a message.
         pub gap: u64,
         /// Given up, together with the direction: the pool had no room for the message's first
         /// part.

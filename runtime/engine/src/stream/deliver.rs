@@ -3,7 +3,8 @@
 //! once. (Rejected: a queue of events between the steps; each step is a call.)
 
 use super::detect::{self, PREFIX, Prefix, TCP_PREFIX};
-use super::order::{self, Full, Next};
+use super::gap::{Cause, Evidence};
+use super::order::{self, Next};
 use super::out::{Out, ParserState};
 use super::{Content, Dir, Reader, Shared, dns, http, tls};
 use crate::flow::Segment;
@@ -24,17 +25,10 @@ pub(super) struct Job<'a, 's> {
     pub(super) shared: &'a mut Shared,
 }
 
-/// Why a gap is given up.
-#[derive(Clone, Copy)]
-enum Cause {
-    Full(Full),
-    Truncated,
-}
-
 impl Job<'_, '_> {
     pub(super) fn take(&mut self, content: &mut Content) {
         let segment = *self.segment;
-        let d = usize::from(!segment.from_client);
+        let d = segment.end & 1;
         let counts = &mut self.shared.counts;
         counts.segments += 1;
         counts.bytes += segment.payload.len() as u64;
@@ -53,17 +47,27 @@ impl Job<'_, '_> {
         };
 
         let dir = &mut content.dirs[d];
-        if !dir.begun {
+        // A keep-alive (empty, or one byte before the next) is no beginning.
+        let keep_alive = dir.late && length <= 1;
+        if !dir.begun && !keep_alive {
             dir.begun = true;
+            dir.adrift = segment.midstream;
             dir.state = self.shared.automaton.start(!segment.midstream && !dir.late);
             if dir.late {
                 dir.next = start;
             }
         }
+        if dir.paused && end > start && self.wants(content, d) {
+            let dir = &mut content.dirs[d];
+            (dir.paused, dir.next) = (false, dir.next.max(start));
+        }
         let mut cursor = start;
         let mut held = false;
         while cursor < end && self.wants(content, d) {
             let dir = &mut content.dirs[d];
+            if !dir.begun {
+                break;
+            }
             if cursor < dir.next {
                 let to = dir.next.min(end);
                 self.shared.counts.repeated += captured(cursor, to).len() as u64;
@@ -72,8 +76,9 @@ impl Job<'_, '_> {
                 let until = dir.held.first(cursor).map_or(end, |first| first.min(end));
                 let bytes = captured(cursor, until);
                 if !bytes.is_empty() {
+                    let begins = cursor == start && early == 0;
                     cursor += bytes.len() as u64;
-                    self.deliver(content, d, bytes);
+                    self.deliver(content, d, bytes, begins);
                 } else if until > cursor {
                     self.gap(content, d, until - cursor, Cause::Truncated);
                     cursor = until;
@@ -91,6 +96,11 @@ impl Job<'_, '_> {
                 counts.held += holding.new;
                 counts.repeated += holding.old;
                 counts.segments_held += u64::from(!held && holding.new > 0);
+                if !held && holding.to - cursor > holding.old {
+                    dir.gap.hold(holding.new, segment.time);
+                } else {
+                    dir.gap.add(holding.new);
+                }
                 held |= holding.new > 0;
                 cursor = holding.to;
                 if let Some(full) = holding.full {
@@ -101,13 +111,54 @@ impl Job<'_, '_> {
                 }
             }
         }
+        self.control(content, d, end);
         self.shared.counts.unwanted += captured(cursor, end.max(cursor)).len() as u64;
         for d in 0..2 {
             if content.dirs[d].begun && !content.dirs[d].done && !self.wants(content, d) {
+                let undecided = self.shared.wants_app && content.app == App::Undecided;
                 let dir = &mut content.dirs[d];
+                if undecided && matches!(dir.reader, Reader::Waiting) {
+                    if !dir.paused {
+                        dir.paused = true;
+                        dir.free_held(self.shared);
+                    }
+                    continue;
+                }
                 dir.done = true;
                 dir.free(self.shared);
             }
+        }
+    }
+
+    /// Gives up the gaps that are now known to stay. `end` is the offset behind the packet.
+    fn control(&mut self, content: &mut Content, d: usize, end: u64) {
+        let segment = self.segment;
+        if segment.fin {
+            content.dirs[d].gap.finish(end);
+        }
+        if let Some(ack) = segment.ack {
+            content.dirs[1 - d].gap.acknowledge(ack);
+        }
+        let (own, other) = match segment.rst {
+            true => (Evidence::Reset, Evidence::Reset),
+            false => (Evidence::Own, Evidence::Other),
+        };
+        self.give_up(content, d, own);
+        self.give_up(content, 1 - d, other);
+    }
+
+    fn give_up(&mut self, content: &mut Content, d: usize, evidence: Evidence) {
+        let answered = content.dirs[1 - d].begun;
+        while !content.dirs[d].held.is_empty() && self.wants(content, d) {
+            let dir = &content.dirs[d];
+            let Some(first) = dir.held.first(dir.next) else { return };
+            let (gap, limits) = ((dir.next, first), &self.shared.limits);
+            let Some((cause, to)) = dir.gap.given_up(gap, evidence, answered, self.segment.time, limits)
+            else {
+                return;
+            };
+            self.gap(content, d, to - gap.0, cause);
+            self.drain(content, d);
         }
     }
 
@@ -121,23 +172,32 @@ impl Job<'_, '_> {
         let messages = match dir.reader {
             Reader::Waiting => self.shared.wants_app && content.app == App::Undecided && !dir.closed,
             Reader::Over => false,
-            Reader::Http(_) | Reader::Tls(_) | Reader::Dns(_) => true,
+            Reader::Http(_) | Reader::Tls(_) | Reader::Dns(_) | Reader::Lost => true,
         };
         search || messages
     }
 
-    /// Delivers the held bytes that follow.
+    /// Delivers the held bytes that follow. They begin where a segment begins.
     fn drain(&mut self, content: &mut Content, d: usize) {
+        if content.dirs[d].held.is_empty() {
+            return;
+        }
+        let before = self.shared.counts.held;
+        let mut begins = true;
         while !content.dirs[d].held.is_empty() && self.wants(content, d) {
             let dir = &mut content.dirs[d];
-            let Some(chunk) = dir.held.take(&mut self.shared.pool, dir.next) else { return };
+            let Some(chunk) = dir.held.take(&mut self.shared.pool, dir.next) else { break };
             loop {
                 match order::next(&chunk, content.dirs[d].next) {
                     Next::Bytes(bytes) => {
                         self.shared.counts.held -= bytes.len() as u64;
-                        self.deliver(content, d, bytes);
+                        self.deliver(content, d, bytes, begins);
+                        begins = false;
                     }
-                    Next::Lost(missing) => self.gap(content, d, missing, Cause::Truncated),
+                    Next::Lost(missing) => {
+                        self.gap(content, d, missing, Cause::Truncated);
+                        begins = true;
+                    }
                     Next::Gap => break,
                 }
                 if !self.wants(content, d) {
@@ -146,17 +206,15 @@ impl Job<'_, '_> {
             }
             content.dirs[d].held.put_back(chunk);
         }
+        let released = before - self.shared.counts.held;
+        if released > 0 {
+            content.dirs[d].gap.release(released, self.segment.time);
+        }
     }
 
     /// Gives up a gap.
     fn gap(&mut self, content: &mut Content, d: usize, missing: u64, cause: Cause) {
-        let counts = &mut self.shared.counts;
-        match cause {
-            Cause::Full(Full::Pool) => counts.gaps.pool_full += 1,
-            Cause::Full(Full::Direction) => counts.gaps.direction_full += 1,
-            Cause::Truncated => counts.gaps.truncated += 1,
-        }
-        counts.gaps.bytes = counts.gaps.bytes.saturating_add(missing);
+        self.shared.counts.gaps.count(cause, missing);
         let dir = &mut content.dirs[d];
         dir.next = dir.next.saturating_add(missing);
         dir.state = self.shared.automaton.start(false);
@@ -164,24 +222,35 @@ impl Job<'_, '_> {
         let reads = match &mut content.dirs[d].reader {
             Reader::Waiting => {
                 content.dirs[d].closed = true;
-                self.detect(content, d, &[]);
-                return;
+                self.detect(content, d, &[], false);
+                false
             }
             Reader::Http(reader) => reader.gap(missing),
-            Reader::Tls(_) | Reader::Over => false,
+            Reader::Tls(_) | Reader::Lost | Reader::Over => false,
             // Over UDP, each datagram is a message.
             Reader::Dns(_) => self.segment.proto == UDP,
         };
-        let dir = &mut content.dirs[d];
-        if !reads && !matches!(dir.reader, Reader::Over) {
-            self.shared.counts.messages.gap += 1;
-            dir.reader = Reader::Over;
-            dir.part.clear(&mut self.shared.pool);
+        if !reads {
+            self.lose(content, d);
         }
     }
 
-    /// Takes the next bytes of a direction.
-    fn deliver(&mut self, content: &mut Content, d: usize, bytes: &[u8]) {
+    /// Loses the place in the messages of a direction.
+    fn lose(&mut self, content: &mut Content, d: usize) {
+        let dir = &mut content.dirs[d];
+        // Over UDP, each datagram is a message.
+        let reads = matches!(dir.reader, Reader::Http(_) | Reader::Tls(_) | Reader::Dns(_));
+        if !reads || self.segment.proto == UDP {
+            return;
+        }
+        self.shared.counts.messages.gap += 1;
+        dir.reader = Reader::Lost;
+        dir.part.clear(&mut self.shared.pool);
+        (content.torn, content.methods) = (true, http::Methods::default());
+    }
+
+    /// Takes the next bytes of a direction. `begins`: they are the first bytes of a segment.
+    fn deliver(&mut self, content: &mut Content, d: usize, bytes: &[u8], begins: bool) {
         self.shared.counts.delivered += bytes.len() as u64;
         let dir = &mut content.dirs[d];
         if self.shared.uses.streams && !dir.searched {
@@ -202,9 +271,9 @@ impl Job<'_, '_> {
             return;
         }
         if content.app == App::Undecided {
-            self.detect(content, d, bytes);
+            self.detect(content, d, bytes, begins);
         } else {
-            self.read(content, d, bytes, false);
+            self.read(content, d, bytes, begins, false);
         }
     }
 
@@ -213,7 +282,7 @@ impl Job<'_, '_> {
     }
 
     /// Tries to recognise the application by these bytes, which follow the earlier ones.
-    fn detect(&mut self, content: &mut Content, d: usize, bytes: &[u8]) {
+    fn detect(&mut self, content: &mut Content, d: usize, bytes: &[u8], begins: bool) {
         let mut prefixes = [[0; PREFIX], [0; PREFIX]];
         let mut lens = [0, 0];
         for ((dir, prefix), len) in content.dirs.iter().zip(&mut prefixes).zip(&mut lens) {
@@ -231,7 +300,9 @@ impl Job<'_, '_> {
         let full = lens[d] >= most || (udp && !new.is_empty());
         let was_closed = dir.closed;
         dir.closed |= full;
-        let [client, server] = [0, 1].map(|d| Prefix {
+        let client = (self.segment.end & 1) ^ usize::from(!self.segment.from_client);
+        let closed_before = [0, 1].map(|end| if end == d { was_closed } else { content.dirs[end].closed });
+        let [client, server] = [client, 1 - client].map(|d| Prefix {
             bytes: prefixes[d].get(..lens[d]).unwrap_or(&[]),
             closed: content.dirs[d].closed,
         });
@@ -243,36 +314,43 @@ impl Job<'_, '_> {
             }
             return;
         }
-        for d in 0..2 {
-            let reader = match content.app {
-                App::Http if self.shared.uses.http => Reader::Http(http::Reader::default()),
-                App::Tls if self.shared.uses.tls => Reader::Tls(tls::Reader::default()),
-                App::Dns if self.shared.uses.dns => Reader::Dns(dns::Reader::default()),
-                _ => Reader::Over,
-            };
-            content.dirs[d].reader = reader;
+        for ((dir, prefix), len) in content.dirs.iter_mut().zip(&prefixes).zip(lens) {
+            dir.reader = self.shared.reader(content.app);
+            let begins = || detect::begins_message(content.app, prefix.get(..len).unwrap_or(&[]));
+            if dir.adrift && !matches!(dir.reader, Reader::Over) && !begins() {
+                dir.reader = Reader::Lost;
+            }
+            content.torn |= dir.adrift;
         }
         // First the bytes that were kept, then the new bytes. Heads that the kept bytes complete
         // were complete in an earlier packet, so this packet does not report them.
-        for (d, prefix) in prefixes.iter().enumerate() {
-            let kept = content.dirs[d].part.len();
-            content.dirs[d].part.clear(&mut self.shared.pool);
+        for (end, prefix) in prefixes.iter().enumerate() {
+            let kept = content.dirs[end].part.len();
+            content.dirs[end].part.clear(&mut self.shared.pool);
             if kept > 0 {
-                self.read(content, d, prefix.get(..kept).unwrap_or(&[]), true);
+                self.read(content, end, prefix.get(..kept).unwrap_or(&[]), false, true);
+            }
+            if closed_before[end] {
+                // The bytes behind them were not kept.
+                self.lose(content, end);
             }
         }
-        if !was_closed {
-            self.read(content, d, bytes, false);
-        } else if !bytes.is_empty() && !matches!(content.dirs[d].reader, Reader::Over) {
-            // The bytes between the first bytes and these were not kept.
-            self.shared.counts.messages.gap += 1;
-            content.dirs[d].reader = Reader::Over;
-        }
+        self.read(content, d, bytes, begins, false);
     }
 
-    /// Reads messages in these bytes. `late`: the bytes came with earlier packets.
-    fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8], late: bool) {
-        let Content { dirs, methods, .. } = content;
+    /// Reads messages in these bytes. `begins`: they are the first bytes of a segment. `late`: they
+    /// came with earlier packets.
+    fn read(&mut self, content: &mut Content, d: usize, bytes: &[u8], begins: bool, late: bool) {
+        let Content { dirs, methods, torn, app, .. } = content;
+        if matches!(dirs[d].reader, Reader::Lost) {
+            if !begins || !detect::begins_message(*app, bytes) {
+                if begins && *app == App::Tls && tls::is_record(bytes) {
+                    dirs[d].reader = Reader::Over;
+                }
+                return;
+            }
+            dirs[d].reader = self.shared.reader(*app);
+        }
         let Shared { pool, counts, scratch, .. } = &mut *self.shared;
         let mut out = Out { i: self.i, context: self.context, counts, pool, scratch, late };
         let dir = &mut dirs[d];
@@ -286,15 +364,17 @@ impl Job<'_, '_> {
                 ParserState::Continue
             }
             Reader::Dns(reader) => reader.take(&mut dir.part, bytes, &mut out),
-            Reader::Waiting | Reader::Over => ParserState::Continue,
+            Reader::Waiting | Reader::Lost | Reader::Over => ParserState::Continue,
         };
         let over = match going {
             ParserState::Continue => return,
             ParserState::Done => d..d + 1,
             ParserState::Tunnel => 0..2,
         };
+        // Behind missing bytes, the reader may have taken the wrong bytes for a head.
+        let lost = *torn && *app == App::Http && going == ParserState::Done;
         for dir in dirs.iter_mut().take(over.end).skip(over.start) {
-            dir.reader = Reader::Over;
+            dir.reader = if lost { Reader::Lost } else { Reader::Over };
             dir.part.clear(pool);
         }
     }

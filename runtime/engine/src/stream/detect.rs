@@ -135,6 +135,19 @@ pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
     if open && !(client.closed && server.closed) { App::Undecided } else { App::Other }
 }
 
+/// Whether the bytes, the first of a segment, begin with a message of this protocol over TCP.
+pub(super) fn begins_message(app: App, bytes: &[u8]) -> bool {
+    let bytes = bytes.get(..TCP_PREFIX).unwrap_or(bytes);
+    let prefix = Prefix { bytes, closed: true };
+    let is = |ask: Side| side(ask, prefix) == Yes;
+    match app {
+        App::Http => is(text::http_request) || is(text::http_response),
+        App::Tls => is(binary::tls),
+        App::Dns => is(binary::dns),
+        _ => false,
+    }
+}
+
 impl By {
     fn ask(&self, client: Prefix, server: Prefix) -> Answer {
         match self {

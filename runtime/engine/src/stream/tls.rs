@@ -118,6 +118,13 @@ impl Reader {
     }
 }
 
+/// Whether the bytes begin with the header of a record.
+pub(super) fn is_record(bytes: &[u8]) -> bool {
+    let Some(&[kind, 3, minor, high, low]) = bytes.first_chunk() else { return false };
+    let length = u16::from_be_bytes([high, low]);
+    (20..=23).contains(&kind) && minor <= 4 && (1..=0x4100).contains(&length)
+}
+
 /// Reads a hello with its type and length. Returns false when the bytes are no hello.
 fn hello(message: &[u8], out: &mut Out) -> bool {
     let body = message.get(4..).unwrap_or(&[]);

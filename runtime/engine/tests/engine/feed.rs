@@ -120,12 +120,17 @@ pub fn segment(from_client: bool, start: i64, payload: &[u8]) -> Segment<'_> {
         flow: FlowId(0),
         is_new: false,
         from_client,
+        end: usize::from(!from_client),
         proto: TCP,
         start,
         payload,
         length: payload.len() as u32,
         midstream: false,
         continues: false,
+        time: 0,
+        ack: None,
+        fin: false,
+        rst: false,
     }
 }
 

@@ -8,6 +8,7 @@ mod feed;
 mod flow;
 mod memory;
 mod stream_apps;
+mod stream_gaps;
 mod stream_messages;
 mod stream_order;
 mod triggers;

@@ -118,7 +118,9 @@ fn as_the_model() {
     for seed in 0..600 {
         let mut dice = Dice(seed);
         let patterns = patterns(&mut dice);
-        let mut feed = Feed::new(&program(&patterns, &[], false));
+        // The model waits for each byte as long as it takes.
+        let limits = StreamLimits { gap_packets: u64::MAX, ..StreamLimits::default() };
+        let mut feed = Feed::limited(&program(&patterns, &[], false), &limits);
         let mut models = [stream(&mut dice), stream(&mut dice)].map(|stream| Model::new(stream, &patterns));
         let mut orders = [0, 1].map(|d| segments(&mut dice, models[d].stream.len()).into_iter());
         let mut ended = 0;
@@ -220,7 +222,7 @@ fn a_new_flow_starts_afresh() {
 
 #[test]
 fn gap_is_given_up_at_the_limit() {
-    let limits = StreamLimits { pool: 1 << 20, held_per_direction: 3 * 2048 };
+    let limits = StreamLimits { pool: 1 << 20, held_per_direction: 3 * 2048, ..StreamLimits::default() };
     let patterns = [(contains(b"evil"), 1 << 30), (matches("(?m)^vil"), 1 << 30)];
     let mut feed = Feed::limited(&program(&patterns, &[], false), &limits);
     feed.client(0, b"e");
@@ -278,7 +280,12 @@ fn midstream() {
 fn hostile() {
     for seed in 0..60 {
         let mut dice = Dice(seed);
-        let limits = StreamLimits { pool: 40 * 2700, held_per_direction: 8 * 2048 };
+        let limits = StreamLimits {
+            pool: 40 * 2700,
+            held_per_direction: 8 * 2048,
+            gap_bytes: 4096,
+            ..StreamLimits::default()
+        };
         let facets: Vec<_> = feed::HTTP.iter().chain(feed::TLS).chain(feed::DNS).copied().collect();
         let mut feed = Feed::limited(&program(&patterns(&mut dice), &facets, true), &limits);
         let text = b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nHTTP/1.1 200 OK\r\n\r\nevil\x16\x03\x01\x00\x10\x01\0\0\x0c\x03\x03";
@@ -303,12 +310,17 @@ fn hostile() {
                 flow: FlowId([0, 1, 2, 3, 999, 5000][dice.roll(6)]),
                 is_new: dice.roll(60) == 0,
                 from_client: dice.roll(2) == 0,
+                end: dice.roll(2),
                 proto: [6, 6, 6, 17, 132][dice.roll(5)],
                 start,
                 payload,
                 length,
                 midstream: dice.roll(4) == 0,
                 continues: false,
+                time: [0, 1_000_000_000, i64::MIN, i64::MAX][dice.roll(4)],
+                ack: [None, Some(dice.roll(40_000) as u64), Some(u64::MAX)][dice.roll(3)],
+                fin: dice.roll(20) == 0,
+                rst: dice.roll(50) == 0,
             };
             feed.give(&segment);
             if segment.flow.0 < 1000 {

@@ -112,7 +112,7 @@ pub(super) fn http(client: Prefix, server: Prefix) -> Answer {
 
 /// A known method and a web target. The rest may be sloppy, as scanners write it, but must not be
 /// of another protocol.
-fn http_request(prefix: Prefix) -> Answer {
+pub(super) fn http_request(prefix: Prefix) -> Answer {
     let (target, version, ends) = match request(prefix.bytes, METHODS) {
         Ok(line) => line,
         Err(answer) => return answer,
@@ -132,7 +132,7 @@ fn http_request(prefix: Prefix) -> Answer {
     }
 }
 
-fn http_response(prefix: Prefix) -> Answer {
+pub(super) fn http_response(prefix: Prefix) -> Answer {
     let bytes = prefix.bytes;
     begins_any(bytes, &[b"HTTP/1.1 ", b"HTTP/1.0 "])
         .and(|| at(bytes, 9, |byte| matches!(byte, b'1'..=b'5')))
