@@ -4,16 +4,14 @@
 //! made one after another, so an answer describes one state. (Rejected: each caller using the
 //! runtime directly; two loads at once would mix.)
 
-mod asker;
 mod backlog;
+mod binding_intent;
 pub mod bundle;
 mod changes;
 pub mod dataplane;
 mod flows;
-mod full;
+mod full_triggers;
 mod health;
-mod intent;
-mod keeper;
 mod load;
 mod locked;
 mod marker;
@@ -23,7 +21,8 @@ mod opening;
 mod owner;
 mod persistence;
 mod plan;
-mod remake;
+mod principal;
+mod reapply;
 pub mod report;
 mod restore;
 mod row_key;
@@ -32,11 +31,10 @@ mod saved;
 mod schema;
 mod stations;
 mod store;
+mod store_thread;
 mod values;
 mod versions;
 
-use asker::binds;
-pub use asker::{Asker, OF_CLIENT, OF_OWNER};
 pub use bundle::{Bundle, Unreadable};
 pub use changes::{Page, RowText, TableState, TriggerState};
 pub use flows::{EndState, FlowState, MOST_FLOWS, Measure, SuppressionState};
@@ -46,6 +44,8 @@ pub(crate) use load::{Prepared, prepare};
 pub use memory::Memory;
 pub use mrule_engine::policy::Origin;
 pub use plan::{Fates, Plan};
+use principal::binds;
+pub use principal::{OF_CLIENT, OF_OWNER, Principal};
 pub use report::{Report, Subscribers};
 pub use restore::{BindingFailure, Start};
 pub use rows::Rows;
@@ -134,25 +134,25 @@ pub enum Expect {
 
 /// The circumstances of a load.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct LoadRequest {
     /// The precondition.
     pub expect: Option<Expect>,
     /// Whether it is a dry run: nothing is loaded, only the plan is returned.
     pub dry: bool,
     /// The caller.
-    pub by: Asker,
+    pub by: Principal,
 }
 
-impl Asked {
+impl LoadRequest {
     /// A load by the owner.
-    pub fn by_owner(dry: bool) -> Asked {
-        Asked { expect: None, dry, by: Asker::owner() }
+    pub fn by_owner(dry: bool) -> LoadRequest {
+        LoadRequest { expect: None, dry, by: Principal::owner() }
     }
 }
 
 impl Expect {
-    fn check(self, name: &str, held: Option<&Held>) -> Result<(), Refusal> {
-        let now = held.map(|held| (held.now.version, held.now.loaded));
+    fn check(self, name: &str, entry: Option<&PolicyEntry>) -> Result<(), Refusal> {
+        let now = entry.map(|entry| (entry.now.version, entry.now.loaded));
         let is = now.map_or_else(|| "is not there".to_owned(), |(now, _)| format!("is at version {now}"));
         match (self, now) {
             (Expect::Version(version, loaded), Some((now, then)))
@@ -217,7 +217,7 @@ pub(crate) struct Changed {
 
 /// A policy with its versions and changes.
 #[derive(Debug)]
-struct Held {
+struct PolicyEntry {
     now: Version,
     older: VecDeque<Version>,
     changed: Changed,
@@ -228,15 +228,15 @@ struct Held {
 struct State {
     /// The data plane; none after the run has ended.
     plane: Option<Box<dyn Dataplane>>,
-    policies: BTreeMap<String, Held>,
+    policies: BTreeMap<String, PolicyEntry>,
     /// Unloaded policies, and policies that could not be restored, for a rollback.
-    unloaded: BTreeMap<String, Held>,
+    unloaded: BTreeMap<String, PolicyEntry>,
     /// Policies that could not be restored.
     failures: BTreeMap<String, health::Failure>,
     on_failure: BindingFailure,
     watch: health::Watch,
-    full: full::Full,
-    keeping: persistence::Persistence,
+    full: full_triggers::FullTriggers,
+    persistence: persistence::Persistence,
 }
 
 impl State {
@@ -287,7 +287,7 @@ impl Control {
         start: Start,
         lines: Option<Arc<EventWriter>>,
     ) -> (Control, Vec<String>) {
-        let Start { policies, unloaded, failures, on_failure, keeping, told, refused, .. } = start;
+        let Start { policies, unloaded, failures, on_failure, persistence, told, refused, .. } = start;
         let mut state = State {
             plane: None,
             policies: BTreeMap::new(),
@@ -295,13 +295,13 @@ impl Control {
             failures,
             on_failure,
             watch: health::Watch::of_rows(refused),
-            full: full::Full::default(),
-            keeping,
+            full: full_triggers::FullTriggers::default(),
+            persistence,
         };
         for restored in policies {
             let is_loaded = plane.policy(&restored.name).is_some();
             let of = if is_loaded { &mut state.policies } else { &mut state.unloaded };
-            of.insert(restored.name, restored.held);
+            of.insert(restored.name, restored.entry);
         }
         state.plane = Some(plane);
         let (queue, memory, state) = (CompileQueue::new(start.limits), start.memory, Mutex::new(state));
@@ -364,8 +364,8 @@ impl Control {
     pub fn list(&self) -> Result<Vec<Listed>, Refusal> {
         let state = self.lock();
         let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
-        let about = |(name, held): (&String, &Held)| {
-            let versions = held.older.iter().chain([&held.now]).cloned().collect();
+        let about = |(name, entry): (&String, &PolicyEntry)| {
+            let versions = entry.older.iter().chain([&entry.now]).cloned().collect();
             Some((name.clone(), plane.policy(name)?, versions))
         };
         Ok(state.policies.iter().filter_map(about).collect())

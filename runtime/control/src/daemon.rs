@@ -75,7 +75,7 @@ pub struct Daemon {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Somebody has set [`Options::stop`].
-    Asked,
+    Requested,
     /// Another process takes over: its number, 0 for one of another PID namespace.
     TakenOver(i32),
     /// A worker has died: its number, from 0.
@@ -192,7 +192,7 @@ impl Daemon {
 
     /// Why it is to be stopped; none while it goes on.
     pub fn ending(&self) -> Option<Ending> {
-        let asked = || self.stop.load(Ordering::Relaxed).then_some(Ending::Asked);
+        let asked = || self.stop.load(Ordering::Relaxed).then_some(Ending::Requested);
         let died = || self.died.worker().map(Ending::Died);
         self.ownership.taken_over().map(Ending::TakenOver).or_else(died).or_else(asked)
     }
@@ -235,7 +235,7 @@ impl Daemon {
     /// # Errors
     /// A worker has died; redirects could not be removed; the observer's.
     pub fn stop(self, observer: &mut dyn Observer) -> Result<Finished, DaemonError> {
-        let asked = self.stop.load(Ordering::Relaxed).then_some(Ending::Asked);
+        let asked = self.stop.load(Ordering::Relaxed).then_some(Ending::Requested);
         let Daemon { server, run, reload, notifier, writer, events, died, ownership, .. } = self;
         let hub = notifier.hub().clone();
         // Once and for all: who comes from now on is told that this run ends.

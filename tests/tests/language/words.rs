@@ -47,6 +47,15 @@ const IDENTIFIERS: &[Word] = &[
     ("tally", "counts, status", &[]),
     ("Place", "what it is a place of: FileLocation, Haystack", &[]),
     ("moved_times", "clamped_timestamps", &[]),
+    ("Asker", "Principal", &[]),
+    ("asker", "principal", &[]),
+    ("Asked", "LoadRequest or QueryQueue", &[]),
+    ("Keeper", "StoreThread", &[]),
+    ("Keeping", "Persistence", &[]),
+    ("keeping", "persistence", &[]),
+    ("Held", "what is held: PolicyEntry, ReorderBuffer, CopyMeta", &[]),
+    ("Intent", "BindingIntent", &[]),
+    ("Remade", "Reapplied", &[]),
 ];
 
 /// Files and modules.
@@ -55,6 +64,12 @@ const FILES: &[Word] = &[
     ("room", "admit", &[]),
     ("door", "auth", &[]),
     ("keep", "persistence", &[]),
+    ("asker", "principal", &[]),
+    ("keeper", "store_thread", &[]),
+    ("remake", "reapply", &[]),
+    ("intent", "binding_intent", &[]),
+    ("full", "full_triggers", &[]),
+    ("afar", "remote", &[]),
     ("wheel", "idle_buckets", &[]),
     ("asked", "flow_query", &[]),
     ("heir", "migration", &[]),

@@ -119,7 +119,7 @@ fn a_daemon_is_started_asked_and_stopped_in_a_library_call() {
 
             assert_eq!(daemon.ending(), None);
             stop.store(true, Relaxed);
-            assert_eq!(daemon.ending(), Some(Ending::Asked));
+            assert_eq!(daemon.ending(), Some(Ending::Requested));
             let finished = daemon.stop(&mut heard).unwrap();
             finished.report.check().unwrap();
             assert_eq!(finished.report.stations[0].sent, 12);

@@ -11,7 +11,7 @@ use super::connections::{Connection, Holding};
 use super::problem::Problem;
 use super::routes::Rule;
 use super::{Api, audit::Peer};
-use crate::control::Asker;
+use crate::control::Principal;
 use crate::event::OWNER;
 use axum::RequestExt;
 use axum::extract::{Query, RawPathParams, Request, State};
@@ -96,10 +96,10 @@ impl Caller {
 
     /// The caller as the control plane knows it. A token of one policy cannot load binding
     /// policies.
-    pub fn asker(&self) -> Asker {
-        let Some(name) = &self.name else { return Asker::owner() };
+    pub fn principal(&self) -> Principal {
+        let Some(name) = &self.name else { return Principal::owner() };
         let (again, may_bind) = (self.clone(), self.role >= Role::Admin && self.policy.is_none());
-        Asker::client(name, may_bind, move || again.is_known())
+        Principal::client(name, may_bind, move || again.is_known())
     }
 
     /// Whether its token is still valid with the same rights.

@@ -7,7 +7,7 @@ use super::auth::Caller;
 use super::bodies::Body;
 use super::problem::Problem;
 use super::routes::query_params;
-use crate::control::{Asked, Bundle, Done, Expect, Refusal, Version};
+use crate::control::{Bundle, Done, Expect, LoadRequest, Refusal, Version};
 use crate::event::time_text;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
@@ -129,16 +129,16 @@ pub(super) async fn put(
             ));
         }
     };
-    let asked = Asked { expect: expected(&headers)?, dry: dry_run, by: caller.asker() };
+    let request = LoadRequest { expect: expected(&headers)?, dry: dry_run, by: caller.principal() };
     let sets: Vec<(String, String)> = sent.set.into_iter().collect();
-    let origin = asked.by.origin().clone();
+    let origin = request.by.origin().clone();
     let named = name.clone();
     let (version, swapped, about) = api
         .compile(&caller, move |api, budget| {
             let mut loader = MemoryLoader::new(sent.files);
             let (compiled, bundle) = Bundle::read(&roots, &mut loader, &sets, budget);
             let bundle = bundle.binding(binding).given_by(origin);
-            let done = api.control.load_over(budget, asked, &name, compiled, bundle);
+            let done = api.control.load_over(budget, request, &name, compiled, bundle);
             let done = api.told(&name, dry_run, done)?;
             Ok((done.version, done.swap.is_some(), api.done(&done)))
         })
@@ -192,7 +192,7 @@ pub(super) async fn delete(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
 ) -> ApiResult {
-    let by = caller.asker();
+    let by = caller.principal();
     let swap = api
         .ask(move |api| {
             let swap = api.control.unload(&name, &by)?;
@@ -207,7 +207,7 @@ pub(super) async fn release_all(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
 ) -> ApiResult {
-    let by = caller.asker();
+    let by = caller.principal();
     let released = api.ask(move |api| api.control.release(None, &by)).await?;
     Ok(Answer(json!({ "released": released })))
 }
@@ -217,7 +217,7 @@ pub(super) async fn release(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
 ) -> ApiResult {
-    let by = caller.asker();
+    let by = caller.principal();
     let released = api.ask(move |api| api.control.release(Some(&name), &by)).await?;
     Ok(Answer(json!({ "released": released })))
 }
@@ -262,10 +262,10 @@ pub(super) async fn roll_back(
     };
     let back = api.ask(back).await?;
     api.check(&caller, &name, back)?;
-    let asked = Asked { expect: None, dry: dry_run, by: caller.asker() };
+    let request = LoadRequest { expect: None, dry: dry_run, by: caller.principal() };
     let about = api
         .compile(&caller, move |api, budget| {
-            let done = api.control.roll_back(budget, &name, version, asked);
+            let done = api.control.roll_back(budget, &name, version, request);
             Ok(api.done(&api.told(&name, dry_run, done)?))
         })
         .await?;
@@ -276,7 +276,7 @@ impl Api {
     /// Checks the rights before a program is compiled. The control plane checks again when it loads
     /// the program.
     fn check(&self, caller: &Caller, name: &str, binding: bool) -> Result<(), Problem> {
-        let checked = self.control.check(&caller.asker(), name, binding);
+        let checked = self.control.check(&caller.principal(), name, binding);
         checked.map_err(|refusal| Problem::of(refusal, &self.renderers))
     }
 

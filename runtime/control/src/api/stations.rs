@@ -78,9 +78,9 @@ async fn change(
     is: Option<String>,
 ) -> ApiResult {
     // The target in the program is known only after a compilation, which runs in its turn.
-    let (is_compiled, asker) = (is.is_none(), caller.clone());
+    let (is_compiled, principal) = (is.is_none(), caller.clone());
     let set = move |api: &Api, budget: &CompileBudget| {
-        let (by, retarget) = (caller.asker(), caller.role >= Role::Author);
+        let (by, retarget) = (caller.principal(), caller.role >= Role::Author);
         let swap = api.control.set_station(&policy, &station, is.as_deref(), &by, retarget, budget)?;
         let now = is
             .map_or_else(|| "has the settings of its program again".to_owned(), |is| format!("is now {is}"));
@@ -88,7 +88,7 @@ async fn change(
         Ok(swap)
     };
     let swap = match is_compiled {
-        true => api.compile(&asker, set).await?,
+        true => api.compile(&principal, set).await?,
         false => api.ask(move |api| set(api, &CompileBudget::default())).await?,
     };
     Ok(Answer(json!({ "taken_ms": swap.taken.as_micros() as f64 / 1e3 })))

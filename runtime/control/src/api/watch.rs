@@ -32,9 +32,9 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Response, Probl
 async fn look(api: &Arc<Api>) -> Result<(bool, Json), Problem> {
     let ask = |api: &Api| {
         let report = api.control.report()?;
-        Ok((api.control.health(&report), api.control.keeping(), report))
+        Ok((api.control.health(&report), api.control.persistence(), report))
     };
-    let (health, keeping, report) = api.ask(ask).await?;
+    let (health, persistence, report) = api.ask(ask).await?;
     let down: Vec<&String> =
         report.stations.iter().filter(|s| s.down.is_some()).map(|station| &station.station).collect();
     let body = json!({
@@ -46,7 +46,7 @@ async fn look(api: &Arc<Api>) -> Result<(bool, Json), Problem> {
         "policies": report.policies.iter().map(|p| json!({ "name": p.name, "version": p.version })).collect::<Vec<_>>(),
         "counts": counts(&report),
         "stations_down": down,
-        "state": keeping,
+        "state": persistence,
         "history": report.history,
         "alarms": report.alarms,
     });

@@ -4,8 +4,8 @@
 //! all policies again after an error; the current state and the database would have to be
 //! compared.)
 
-use super::keeper::{Change, Outcome, WAITING};
 use super::store::Store;
+use super::store_thread::{Change, Outcome, WAITING};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 

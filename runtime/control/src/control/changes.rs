@@ -110,7 +110,7 @@ impl Control {
             if is_of_flows(seen.program(), &change) {
                 return self.change_flows(policy, &seen, &change);
             }
-            self.change_by(policy, |now_there, keeping| {
+            self.change_by(policy, |now_there, persistence| {
                 // A version that was loaded meanwhile has other numbers.
                 let change = match Arc::ptr_eq(now_there.program(), seen.program()) {
                     true => change,
@@ -119,7 +119,7 @@ impl Control {
                 if is_of_flows(now_there.program(), &change) {
                     return Err(Refusal::Moved);
                 }
-                self.change_here(policy, now_there, keeping, &change, &object)
+                self.change_here(policy, now_there, persistence, &change, &object)
             })
         })
     }
@@ -128,7 +128,7 @@ impl Control {
         &self,
         name: &str,
         policy: &mut Policy,
-        keeping: &mut Persistence,
+        persistence: &mut Persistence,
         change: &Change,
         object: &Map<String, Json>,
     ) -> Result<(Effect, Touched), Refusal> {
@@ -143,9 +143,10 @@ impl Control {
             _ => Touched::Nothing,
         };
         let lessens = !matches!(change, Change::Raise { .. }) || policy.program().raises_may_lessen();
-        if let Some(mutation) = mutation(policy, change, effect, object, now).filter(|_| keeping.has_store())
+        if let Some(mutation) =
+            mutation(policy, change, effect, object, now).filter(|_| persistence.has_store())
         {
-            keeping.changed(name, mutation, lessens);
+            persistence.changed(name, mutation, lessens);
         }
         Ok((effect, touched))
     }
@@ -157,26 +158,26 @@ impl Control {
         body: impl FnOnce(&mut Policy, &mut Persistence) -> Result<(T, Touched), Refusal>,
     ) -> Result<T, Refusal> {
         let mut state = self.lock();
-        let super::State { plane, policies, keeping, .. } = &mut *state;
+        let super::State { plane, policies, persistence, .. } = &mut *state;
         let plane = plane.as_mut().ok_or(Refusal::Ended)?;
-        let (Some(policy), Some(held)) = (plane.policy(name), policies.get_mut(name)) else {
+        let (Some(policy), Some(entry)) = (plane.policy(name), policies.get_mut(name)) else {
             return Err(super::no_policy(name, &state));
         };
         let mut policy = Policy::clone(&policy);
-        policy.set_table_room(memory::room_of(&self.memory, &**plane, name, held.now.bundle.origin()));
-        let (result, touched) = body(&mut policy, keeping)?;
+        policy.set_table_room(memory::room_of(&self.memory, &**plane, name, entry.now.bundle.origin()));
+        let (result, touched) = body(&mut policy, persistence)?;
         let program = policy.program().clone();
         match touched {
             Touched::Nothing => return Ok(result),
             Touched::Table(id) => {
-                held.changed.tables.extend(program.tables.get(id.index()).map(|t| t.name.clone()));
+                entry.changed.tables.extend(program.tables.get(id.index()).map(|t| t.name.clone()));
             }
             Touched::Param(id, outside) => match program.params.get(id.index()) {
                 Some(param) if outside => {
-                    held.changed.params.insert(param.name.clone());
+                    entry.changed.params.insert(param.name.clone());
                 }
                 Some(param) => {
-                    held.changed.params.remove(&param.name);
+                    entry.changed.params.remove(&param.name);
                 }
                 None => {}
             },
@@ -186,28 +187,28 @@ impl Control {
     }
 
     /// Whether changes are saved, and if not, why.
-    pub fn keeping(&self) -> Json {
-        persistence::about(&self.lock().keeping)
+    pub fn persistence(&self) -> Json {
+        persistence::about(&self.lock().persistence)
     }
 
     /// Whether there is a store for changes.
     pub(super) fn has_store(&self) -> bool {
-        self.lock().keeping.has_store()
+        self.lock().persistence.has_store()
     }
 
     /// Whether changes are on the disk when they are answered; none without a state directory.
     pub fn is_kept(&self) -> Option<bool> {
-        self.lock().keeping.is_keeping()
+        self.lock().persistence.is_keeping()
     }
 
     /// Why nothing is saved although there is a state directory.
     pub fn trouble(&self) -> Option<String> {
-        self.lock().keeping.trouble()
+        self.lock().persistence.trouble()
     }
 
     /// Deletes ended entries from the store; to be called about once a minute.
     pub fn expire_kept(&self) {
-        self.lock().keeping.expire();
+        self.lock().persistence.expire();
     }
 
     /// Removes expired rows from tables, and reports ended suppressions; to be called regularly.
@@ -247,7 +248,7 @@ impl Control {
     /// No such policy or param.
     pub fn reset_param(&self, policy: &str, param: &str) -> Result<(), Refusal> {
         let name = policy.to_owned();
-        self.change_by(policy, |policy, keeping| {
+        self.change_by(policy, |policy, persistence| {
             let program = policy.program().clone();
             let names = program.params.iter().map(|param| param.name.as_str());
             let at = input::find("param", param, names).map_err(Refusal::Unknown)?;
@@ -256,7 +257,7 @@ impl Control {
             let Some(value) = value else { return Err(bad("no such param")) };
             policy.set_param(id, &value).map_err(|error| refused(&error))?;
             let dropped = Mutation::Drop { kind: Kind::Param, name: param.to_owned(), key: None };
-            keeping.changed(&name, dropped, true);
+            persistence.changed(&name, dropped, true);
             Ok(((), Touched::Param(id, false)))
         })
     }
@@ -301,7 +302,7 @@ impl Control {
     pub fn tables(&self, policy: &str) -> Result<Vec<TableState>, Refusal> {
         let changed = {
             let state = self.lock();
-            state.policies.get(policy).map(|held| held.changed.tables.clone()).unwrap_or_default()
+            state.policies.get(policy).map(|entry| entry.changed.tables.clone()).unwrap_or_default()
         };
         let policy = self.policy(policy)?;
         let tables = policy.program().tables.iter().enumerate().filter_map(|(at, table)| {

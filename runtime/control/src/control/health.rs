@@ -6,7 +6,7 @@
 
 use super::Report;
 use super::restore::{BindingFailure, STATE, withhold};
-use super::{Asker, Control, Refusal, State, no_policy, now};
+use super::{Control, Principal, Refusal, State, no_policy, now};
 use crate::event::{Kind, Record, time_text};
 use mrule_dataplane::live::{Trouble, TroubleKind};
 use serde_json::{Value as Json, json};
@@ -229,7 +229,7 @@ impl Control {
     /// second.
     pub fn look_after(&self, report: &Report) -> Vec<Record> {
         let mut state = self.lock();
-        state.keeping.look();
+        state.persistence.look();
         state.look_for_full(report);
         let reasons = state.health(report).reasons.into_iter().filter(|reason| !reason.kind.has_events());
         let now: BTreeMap<(ReasonKind, String), String> =
@@ -251,7 +251,7 @@ impl Control {
     /// # Errors
     /// There is no such policy; [`Refusal::Forbidden`]: it bound all others, or may have;
     /// [`Refusal::Revoked`].
-    pub fn release(&self, name: Option<&str>, by: &Asker) -> Result<Vec<String>, Refusal> {
+    pub fn release(&self, name: Option<&str>, by: &Principal) -> Result<Vec<String>, Refusal> {
         let mut state = self.lock();
         by.check()?;
         let of: Vec<String> = match name {
@@ -267,10 +267,10 @@ impl Control {
             state.failures.remove(name);
             state.watch.resolved(name);
             let (at_work, name) = (state.policies.get(name), name.clone());
-            match at_work.map(|held| (held.now.bundle.is_binding(), held.now.version)) {
+            match at_work.map(|entry| (entry.now.bundle.is_binding(), entry.now.version)) {
                 _ if name == STATE => {}
-                None => state.keeping.unloaded(&name, Vec::new()),
-                Some((binding, version)) => state.keeping.released(&name, binding.then_some(version)),
+                None => state.persistence.unloaded(&name, Vec::new()),
+                Some((binding, version)) => state.persistence.released(&name, binding.then_some(version)),
             }
         }
         state.apply();
@@ -326,7 +326,7 @@ impl State {
             }
         }
         reasons.extend(self.full_reasons());
-        let trouble = self.keeping.trouble();
+        let trouble = self.persistence.trouble();
         reasons.extend(trouble.map(|what| Reason::new(ReasonKind::State, "", what, false)));
         let trouble = report.history.as_ref().and_then(|history| history.trouble.clone());
         reasons.extend(trouble.map(|what| Reason::new(ReasonKind::History, "", what, false)));

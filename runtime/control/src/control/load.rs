@@ -4,7 +4,9 @@
 //! again under the lock. (Rejected: to count once, because two loads at the same time would both
 //! find room.)
 
-use super::{Asked, Changed, Control, Done, Held, Refusal, State, Version, check_name, memory, now, plan};
+use super::{
+    Changed, Control, Done, LoadRequest, PolicyEntry, Refusal, State, Version, check_name, memory, now, plan,
+};
 use crate::compile_queue::{Busy, Ticket};
 use crate::control::{Bundle, Plan};
 use mrule_compiler::budget::CompileBudget;
@@ -92,7 +94,7 @@ impl Control {
     /// [`Refusal`]: errors in the program, stations that cannot be opened. Nothing has changed
     /// then.
     pub fn load(&self, name: &str, compiled: Compiled, bundle: Bundle, dry: bool) -> Result<Done, Refusal> {
-        self.load_over(&self.queue.limits().budget(), Asked::by_owner(dry), name, compiled, bundle)
+        self.load_over(&self.queue.limits().budget(), LoadRequest::by_owner(dry), name, compiled, bundle)
     }
 
     /// Queues a compilation for a client; the owner has no client name. One compilation runs at a
@@ -118,7 +120,7 @@ impl Control {
     pub fn load_over(
         &self,
         budget: &CompileBudget,
-        asked: Asked,
+        request: LoadRequest,
         name: &str,
         compiled: Compiled,
         bundle: Bundle,
@@ -150,24 +152,24 @@ impl Control {
             return Err(Refusal::Program(Box::new(compiled)));
         }
         let Prepared { engine, bounds, mut environment, compiling } = made?;
-        let intent = self.intend(&asked, name, &bundle)?;
+        let intent = self.intend(&request, name, &bundle)?;
         let turn = self.turn(format!("a load of policy `{name}`"))?;
         let mut bundle = bundle;
-        let (engine, origins, open) = self.opening(&asked, name, engine, &mut bundle)?;
+        let (engine, origins, open) = self.opening(&request, name, engine, &mut bundle)?;
         go_on(budget)?;
         // Not under the lock: these system calls can be slow.
-        let opened = if asked.dry { None } else { Some(open()?) };
+        let opened = if request.dry { None } else { Some(open()?) };
         let mut state = self.lock();
-        state.may_load(&asked.by, name, &bundle)?;
-        let State { plane, policies, unloaded, keeping, failures, .. } = &mut *state;
+        state.may_load(&request.by, name, &bundle)?;
+        let State { plane, policies, unloaded, persistence, failures, .. } = &mut *state;
         let plane = plane.as_mut().ok_or(Refusal::Ended)?;
         let old = plane.policy(name);
-        let held = policies.get_mut(name);
-        asked.expect.map_or(Ok(()), |expect| expect.check(name, held.as_deref()))?;
-        let before = held.as_deref().or_else(|| unloaded.get(name));
+        let entry = policies.get_mut(name);
+        request.expect.map_or(Ok(()), |expect| expect.check(name, entry.as_deref()))?;
+        let before = entry.as_deref().or_else(|| unloaded.get(name));
         let version = before.map_or(1, |before| before.now.version + 1);
         let nothing = Changed::default();
-        let changed = held.as_ref().map_or(&nothing, |held| &held.changed);
+        let changed = entry.as_ref().map_or(&nothing, |entry| &entry.changed);
         let policy = match &old {
             Some(old) => {
                 plan::keep(old, engine.program(), changed, &mut environment);
@@ -210,25 +212,25 @@ impl Control {
         let policy = Arc::new(policy.binding(bounds));
         let swap = plane.load(name, policy.clone(), opened)?;
         let mut next = Version { version, loaded: now(), bundle };
-        let held = match held {
-            Some(held) => {
-                next.bundle.share(&held.now.bundle);
-                held.replace(next);
-                held.changed.tables = plan.tables.kept.iter().cloned().collect();
-                held.changed.params = plan.params.kept.iter().cloned().collect();
-                held.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
-                held.changed.drained = drained;
-                held
+        let entry = match entry {
+            Some(entry) => {
+                next.bundle.share(&entry.now.bundle);
+                entry.replace(next);
+                entry.changed.tables = plan.tables.kept.iter().cloned().collect();
+                entry.changed.params = plan.params.kept.iter().cloned().collect();
+                entry.changed.stations.retain(|name, _| plan.targets.kept.contains(name));
+                entry.changed.drained = drained;
+                entry
             }
             None => {
-                let mut new = Held::new(next);
+                let mut new = PolicyEntry::new(next);
                 if let Some(before) = unloaded.remove(name) {
                     new.follow(before);
                 }
                 policies.entry(name.to_owned()).or_insert(new)
             }
         };
-        keeping.loaded(name, held, &policy, &plan);
+        persistence.loaded(name, entry, &policy, &plan);
         failures.remove(name);
         state.watch.loaded(name);
         state.apply();

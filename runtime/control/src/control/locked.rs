@@ -3,7 +3,7 @@
 //! forgets it would answer too early.)
 
 use super::State;
-use super::keeper::Pending;
+use super::store_thread::Pending;
 use std::ops::{Deref, DerefMut};
 use std::sync::MutexGuard;
 
@@ -37,7 +37,7 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.written.0 = self.state.keeping.take_pending();
+        self.written.0 = self.state.persistence.take_pending();
     }
 }
 

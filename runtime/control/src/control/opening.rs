@@ -4,7 +4,7 @@
 //! all; a hung file system stopped the control plane.)
 
 use super::dataplane::{Open, Stations};
-use super::{Asked, Bundle, Control, Refusal, stations};
+use super::{Bundle, Control, LoadRequest, Refusal, stations};
 use mrule_compiler::engine::Engine;
 use mrule_engine::policy::Label;
 use mrule_engine::policy::Origin;
@@ -53,24 +53,24 @@ impl Control {
     /// clients; records the writer of each station in the bundle.
     pub(super) fn opening(
         &self,
-        asked: &Asked,
+        request: &LoadRequest,
         name: &str,
         engine: Arc<Engine>,
         bundle: &mut Bundle,
     ) -> Result<(Arc<Engine>, Vec<Origin>, Open), Refusal> {
         let state = self.lock();
         let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
-        let held = state.policies.get(name);
-        asked.expect.map_or(Ok(()), |expect| expect.check(name, held))?;
-        state.may_load(&asked.by, name, bundle)?;
+        let entry = state.policies.get(name);
+        request.expect.map_or(Ok(()), |expect| expect.check(name, entry))?;
+        state.may_load(&request.by, name, bundle)?;
         let old = plane.policy(name);
         bundle.inherit(engine.program(), &old.map(|old| stations::written(&old)).unwrap_or_default());
         let mut origins = bundle.origins(engine.program());
-        let engine = match held {
-            Some(held) => stations::changed_engine(engine, &mut origins, &held.changed.stations),
+        let engine = match entry {
+            Some(entry) => stations::changed_engine(engine, &mut origins, &entry.changed.stations),
             None => engine,
         };
-        let before = held.or_else(|| state.unloaded.get(name));
+        let before = entry.or_else(|| state.unloaded.get(name));
         let version = before.map_or(1, |before| before.now.version + 1);
         let label = Label { policy: name.into(), version };
         let program = engine.program().clone();

@@ -4,14 +4,14 @@
 //! health and answers say when nothing is kept. (Rejected: refusing all changes then; whoever has
 //! to act on an attack has no use for a reason why not.)
 
-use super::keeper::{Keeper, Marked, Pending};
 use super::marker::Mark;
 use super::mutation::Mutation;
 use super::row_key;
 use super::saved::{Content, Kind, Object, SavedChange, SavedTableRow};
 use super::store::{Store, Tables};
+use super::store_thread::{Marked, Pending, StoreThread};
 use super::values::{key_json, value_json};
-use super::{Held, Plan, now};
+use super::{Plan, PolicyEntry, now};
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::{Form, Row, Table};
 use mrule_engine::policy::Policy;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The store and how it is.
 #[derive(Debug, Default)]
 pub(super) struct Persistence {
-    store: Option<Keeper>,
+    store: Option<StoreThread>,
     /// Why there is no store, when there should be one.
     trouble: Option<String>,
     /// The last job that whoever made a change waits for.
@@ -44,7 +44,7 @@ pub(super) enum Wrote {
 
 impl Persistence {
     /// By this store, or by none, for this reason.
-    pub fn new(store: Result<Keeper, String>) -> Persistence {
+    pub fn new(store: Result<StoreThread, String>) -> Persistence {
         match store {
             Ok(store) => Persistence { store: Some(store), ..Persistence::default() },
             Err(why) => Persistence { trouble: Some(why), ..Persistence::default() },
@@ -159,11 +159,11 @@ impl Persistence {
     }
 
     /// A version was loaded, with what lives on by this plan.
-    pub fn loaded(&mut self, name: &str, held: &Held, policy: &Arc<Policy>, plan: &Plan) {
+    pub fn loaded(&mut self, name: &str, entry: &PolicyEntry, policy: &Arc<Policy>, plan: &Plan) {
         let [tables, params, targets, triggers] =
             [&plan.tables, &plan.params, &plan.targets, &plan.triggers].map(|fates| fates.kept.clone());
         let drained = policy.drained().clone();
-        self.wrote(name, held, policy, Wrote::Resolved, move |kind: Kind, name: &str| {
+        self.wrote(name, entry, policy, Wrote::Resolved, move |kind: Kind, name: &str| {
             let of = |names: &[String]| names.iter().any(|kept| kept == name);
             match kind {
                 Kind::Row | Kind::Whole => of(&tables),
@@ -179,7 +179,7 @@ impl Persistence {
     pub fn wrote(
         &mut self,
         name: &str,
-        held: &Held,
+        entry: &PolicyEntry,
         policy: &Arc<Policy>,
         wrote: Wrote,
         lives_on: impl Fn(Kind, &str) -> bool + Send + 'static,
@@ -187,13 +187,13 @@ impl Persistence {
         if self.store.is_none() {
             return;
         }
-        let versions: Vec<u64> = held.older.iter().map(|older| older.version).collect();
-        let names = held.changed.tables.clone();
+        let versions: Vec<u64> = entry.older.iter().map(|older| older.version).collect();
+        let names = entry.changed.tables.clone();
         // Not the policy: what waits would keep the memory of an old one.
         let there = names.iter().filter_map(|name| Some((name.clone(), table(policy, name)?.clone())));
         let there: BTreeMap<String, Table> = there.collect();
         let most: usize = there.values().map(Table::len).sum();
-        let (policy_name, version) = (name.to_owned(), held.now.clone());
+        let (policy_name, version) = (name.to_owned(), entry.now.clone());
         let size = version.bundle.size() + most * ROW;
         self.tell((most, size), Some(name), move |store| {
             if wrote == Wrote::Resolved {
@@ -277,6 +277,6 @@ pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row
 }
 
 /// What answers say of it.
-pub(super) fn about(keeping: &Persistence) -> Json {
-    json!({ "kept": keeping.is_keeping(), "trouble": keeping.trouble() })
+pub(super) fn about(persistence: &Persistence) -> Json {
+    json!({ "kept": persistence.is_keeping(), "trouble": persistence.trouble() })
 }

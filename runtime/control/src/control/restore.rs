@@ -9,11 +9,11 @@
 
 use super::dataplane::Dataplane;
 use super::health::{Failure, Scope};
-use super::keeper::Keeper;
 use super::load::{bounds, prepare};
 use super::persistence::{Persistence, Wrote};
-use super::store::{AtWork, Kept, Remade};
-use super::{Bundle, Held, Memory, Refusal, Version, now, saved, stations};
+use super::store::{AtWork, Kept, Reapplied};
+use super::store_thread::StoreThread;
+use super::{Bundle, Memory, PolicyEntry, Refusal, Version, now, saved, stations};
 use crate::compile_queue::CompileLimits;
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::environment::Environment;
@@ -41,10 +41,10 @@ pub enum BindingFailure {
 pub struct Start {
     /// The policy of the command line is the first.
     pub(super) policies: Vec<Restored>,
-    pub(super) unloaded: BTreeMap<String, Held>,
+    pub(super) unloaded: BTreeMap<String, PolicyEntry>,
     pub(super) failures: BTreeMap<String, Failure>,
     pub(super) on_failure: BindingFailure,
-    pub(super) keeping: Persistence,
+    pub(super) persistence: Persistence,
     /// Notes for the user.
     pub(super) told: Vec<String>,
     /// Of which policies rows of the state cannot be read, in words.
@@ -61,7 +61,7 @@ pub struct Start {
 pub(super) struct Restored {
     pub name: String,
     pub policy: Arc<Policy>,
-    pub held: Held,
+    pub entry: PolicyEntry,
 }
 
 /// The name of failures that concern the whole state. It is not a valid policy name.
@@ -84,7 +84,7 @@ impl Start {
             unloaded: BTreeMap::new(),
             failures: BTreeMap::new(),
             on_failure: BindingFailure::default(),
-            keeping: Persistence::default(),
+            persistence: Persistence::default(),
             told: Vec::new(),
             refused: BTreeMap::new(),
             confinement: confinement.clone(),
@@ -121,26 +121,26 @@ impl Start {
     ) -> Result<Start, super::Refusal> {
         let bound = bounds(kind, policy.program(), policy.environment(), &self.limits.budget())?;
         let before = self.policies.iter().position(|restored| restored.name == name);
-        let before = before.map(|at| self.policies.remove(at).held).or_else(|| self.unloaded.remove(name));
+        let before = before.map(|at| self.policies.remove(at).entry).or_else(|| self.unloaded.remove(name));
         self.failures.remove(name);
         self.refused.remove(name);
-        let version = before.as_ref().map_or(1, |held| held.now.version + 1);
-        let mut held = Held::new(Version { version, loaded: now(), bundle: bundle.binding(true) });
+        let version = before.as_ref().map_or(1, |entry| entry.now.version + 1);
+        let mut entry = PolicyEntry::new(Version { version, loaded: now(), bundle: bundle.binding(true) });
         if let Some(before) = before {
-            held.older = before.older;
-            held.older.push_back(before.now);
+            entry.older = before.older;
+            entry.older.push_back(before.now);
         }
         let label = Label { policy: name.into(), version };
         let policy = Arc::new(policy.binding(Some(bound)).labelled(label));
-        self.keeping.wrote(name, &held, &policy, Wrote::Resolved, |_, _| false);
-        self.policies.push(Restored { name: name.to_owned(), policy, held });
+        self.persistence.wrote(name, &entry, &policy, Wrote::Resolved, |_, _| false);
+        self.policies.push(Restored { name: name.to_owned(), policy, entry });
         self.settle();
         Ok(self)
     }
 
     /// Waits, for a bounded time, until all writes are on the disk.
     fn settle(&mut self) {
-        if let Some(pending) = self.keeping.take_pending() {
+        if let Some(pending) = self.persistence.take_pending() {
             pending.wait();
         }
     }
@@ -180,7 +180,7 @@ impl Start {
     }
 
     fn open(&mut self, directory: &Path) -> Vec<Kept> {
-        let (kept, store) = match Keeper::open(directory, &self.confinement) {
+        let (kept, store) = match StoreThread::open(directory, &self.confinement) {
             Ok((store, kept)) => (kept, Ok(store)),
             Err(unusable) => {
                 // A directory that does not answer may hold a binding policy.
@@ -190,8 +190,8 @@ impl Start {
                 (Vec::new(), Err(unusable.why))
             }
         };
-        self.keeping = Persistence::new(store);
-        self.told.extend(self.keeping.trouble().map(|why| format!("{why}; nothing will be kept")));
+        self.persistence = Persistence::new(store);
+        self.told.extend(self.persistence.trouble().map(|why| format!("{why}; nothing will be kept")));
         kept
     }
 
@@ -238,21 +238,21 @@ impl Start {
             Some(before) if same => (before.version, before.loaded),
             before => (before.map_or(1, |before| before.version + 1), now()),
         };
-        let mut held = Held::new(Version { version, loaded, bundle });
+        let mut entry = PolicyEntry::new(Version { version, loaded, bundle });
         if let Some(kept) = kept {
-            held.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
-            let remade = kept.restore(&mut policy);
+            entry.older = kept.versions.iter().filter(|older| older.version != version).cloned().collect();
+            let reapplied = kept.restore(&mut policy);
             // If the rule files changed meanwhile, saved values that no longer fit are dropped, as
             // in a load.
-            policy = self.changed(MAIN, policy, remade, &mut held, same);
+            policy = self.changed(MAIN, policy, reapplied, &mut entry, same);
             self.behind(kept, &policy);
         }
         let policy = Arc::new(policy.labelled(Label { policy: MAIN.into(), version }));
         if !same {
             let wrote = if lost.is_some() { Wrote::Missing } else { Wrote::Again };
-            self.keeping.wrote(MAIN, &held, &policy, wrote, |_, _| true);
+            self.persistence.wrote(MAIN, &entry, &policy, wrote, |_, _| true);
         }
-        self.policies.push(Restored { name: MAIN.to_owned(), policy, held });
+        self.policies.push(Restored { name: MAIN.to_owned(), policy, entry });
     }
 
     /// Withholds the copies of a policy whose latest changes are not in the state.
@@ -268,20 +268,20 @@ impl Start {
         &mut self,
         name: &str,
         policy: Policy,
-        mut remade: Remade,
-        held: &mut Held,
+        mut reapplied: Reapplied,
+        entry: &mut PolicyEntry,
         same: bool,
     ) -> Policy {
-        let set = &mut remade.changed.stations;
-        remade.refused.extend(stations::keep_granted(&policy, set, &self.confinement));
-        self.told.extend(remade.refused.into_iter().map(|what| format!("not restored: {what}")));
-        if let Some(what) = remade.weaker.filter(|_| same) {
+        let set = &mut reapplied.changed.stations;
+        reapplied.refused.extend(stations::keep_granted(&policy, set, &self.confinement));
+        self.told.extend(reapplied.refused.into_iter().map(|what| format!("not restored: {what}")));
+        if let Some(what) = reapplied.weaker.filter(|_| same) {
             let scope = if policy.bounds().is_some() { Scope::All } else { Scope::Policy };
             self.failures.entry(name.to_owned()).or_insert_with(|| Failure::new(what, scope));
         }
-        let policy = stations::changed(policy, &remade.changed.stations);
-        let policy = policy.draining(remade.changed.drained.clone());
-        held.changed = remade.changed;
+        let policy = stations::changed(policy, &reapplied.changed.stations);
+        let policy = policy.draining(reapplied.changed.drained.clone());
+        entry.changed = reapplied.changed;
         policy
     }
 
@@ -295,7 +295,7 @@ impl Start {
                 if kept.is_behind {
                     self.fail(&name, kept.behind(), Scope::Nothing);
                 }
-                self.unloaded.insert(name, Held { older, ..Held::new(now) });
+                self.unloaded.insert(name, PolicyEntry { older, ..PolicyEntry::new(now) });
                 return;
             }
             (AtWork::Unloaded, None) if kept.is_behind => {
@@ -307,18 +307,18 @@ impl Start {
                 let why = format!("policy {name}: {why}; whether it was binding is not known");
                 self.fail(&name, why, Scope::All);
                 // A user can still read its texts, and its version numbers continue.
-                self.unloaded.extend(last.map(|now| (name, Held { older, ..Held::new(now) })));
+                self.unloaded.extend(last.map(|now| (name, PolicyEntry { older, ..PolicyEntry::new(now) })));
                 return;
             }
             (AtWork::Yes, None) => return,
         };
         let binds = at_work.bundle.is_binding();
-        let mut held = Held { older, ..Held::new(at_work) };
+        let mut entry = PolicyEntry { older, ..PolicyEntry::new(at_work) };
         let budget = self.limits.budget();
-        let mut compiled = held.now.bundle.compile(&budget);
+        let mut compiled = entry.now.bundle.compile(&budget);
         let taken = self.policies.iter().map(|kept| kept.policy.memory()).fold(0, u64::saturating_add);
         let (memory, mut cost) = (self.memory.clone(), Cost::default());
-        let bounded = super::memory::is_bounded(&name, held.now.bundle.origin());
+        let bounded = super::memory::is_bounded(&name, entry.now.bundle.origin());
         let admit = |program: &Program, environment: &Environment| {
             cost = mrule_engine::cost::cost(program, environment, &memory.setting)?;
             let admitted = memory.limits.admit(&cost, taken, bounded);
@@ -339,19 +339,19 @@ impl Start {
         });
         match made {
             Ok(policy) => {
-                let origins = held.now.bundle.origins(policy.program());
+                let origins = entry.now.bundle.origins(policy.program());
                 let mut policy = policy.written_by(origins);
-                let remade = kept.restore(&mut policy);
-                let policy = self.changed(&name, policy, remade, &mut held, true);
+                let reapplied = kept.restore(&mut policy);
+                let policy = self.changed(&name, policy, reapplied, &mut entry, true);
                 self.behind(&kept, &policy);
-                let label = Label { policy: name.as_str().into(), version: held.now.version };
-                self.policies.push(Restored { name, policy: Arc::new(policy.labelled(label)), held });
+                let label = Label { policy: name.as_str().into(), version: entry.now.version };
+                self.policies.push(Restored { name, policy: Arc::new(policy.labelled(label)), entry });
             }
             Err(why) => {
                 let scope = if binds { Scope::All } else { Scope::Nothing };
                 self.fail(&name, format!("policy {name} was not restored: {why}"), scope);
                 // A user can still read its texts, roll it back and unload it.
-                self.unloaded.insert(name, held);
+                self.unloaded.insert(name, entry);
             }
         }
     }

@@ -103,7 +103,7 @@ impl Control {
         let own = seen.environment().table(id).filter(|_| self.has_store());
         let kept = own.map(|own| kept_rows(own.form(), &table, read.iter().cloned()));
         let form = |policy: &Policy, id| policy.environment().table(id).map(|table| table.form().clone());
-        self.change_by(&name, |policy, keeping| {
+        self.change_by(&name, |policy, persistence| {
             let now = table_of(policy, &table)?;
             if form(policy, now) != form(&seen, id) {
                 let why =
@@ -112,7 +112,7 @@ impl Control {
             }
             policy.environment_mut().replace(now, read).map_err(|error| refused(&error))?;
             policy.check_tables().map_err(|error| refused(&error))?;
-            keeping.replaced(&name, &table, kept.unwrap_or_default());
+            persistence.replaced(&name, &table, kept.unwrap_or_default());
             // Rows with the same key count once.
             let count = policy.environment().table(now).map_or(0, |table| table.len());
             Ok((count, Touched::Table(now)))

@@ -5,7 +5,7 @@
 
 use super::changes::retry;
 use super::dataplane::Stations;
-use super::{Asker, Control, Refusal, now};
+use super::{Control, Principal, Refusal, now};
 use crate::control::mutation::Mutation;
 use crate::control::saved::{Content, Kind, SavedChange};
 use crate::event::input;
@@ -124,7 +124,7 @@ impl Control {
         policy: &str,
         name: &str,
         words: Option<&str>,
-        by: &Asker,
+        by: &Principal,
         retarget: bool,
         budget: &CompileBudget,
     ) -> Result<Swap, Refusal> {
@@ -133,10 +133,10 @@ impl Control {
             let state = self.lock();
             by.check()?;
             let plane = state.plane.as_ref().ok_or(Refusal::Ended)?;
-            let (Some(old), Some(held)) = (plane.policy(policy), state.policies.get(policy)) else {
+            let (Some(old), Some(entry)) = (plane.policy(policy), state.policies.get(policy)) else {
                 return Err(super::no_policy(policy, &state));
             };
-            (old, held.now.bundle.clone())
+            (old, entry.now.bundle.clone())
         };
         let at = find(&old, name)?;
         let (now_is, now_by) = written(&old).swap_remove(at);
@@ -167,10 +167,10 @@ impl Control {
         let opened = open()?;
         let mut state = self.lock();
         by.check()?;
-        let super::State { plane, policies, keeping, .. } = &mut *state;
+        let super::State { plane, policies, persistence, .. } = &mut *state;
         let plane = plane.as_mut().ok_or(Refusal::Ended)?;
         // Tables and params may have changed meanwhile, stations have not.
-        let (Some(old), Some(held)) = (plane.policy(policy), policies.get_mut(policy)) else {
+        let (Some(old), Some(entry)) = (plane.policy(policy), policies.get_mut(policy)) else {
             return Err(super::no_policy(policy, &state));
         };
         let wanted = Policy::clone(&old).with_station(at, next, origin.clone());
@@ -178,15 +178,15 @@ impl Control {
         let mutation = match words {
             Some(words) => {
                 let set = SetStation { words: words.to_owned(), origin };
-                held.changed.stations.insert(name.to_owned(), set.clone());
+                entry.changed.stations.insert(name.to_owned(), set.clone());
                 put(Kind::Station, name, Content::Station(set))
             }
             None => {
-                held.changed.stations.remove(name);
+                entry.changed.stations.remove(name);
                 Mutation::Drop { kind: Kind::Station, name: name.to_owned(), key: None }
             }
         };
-        keeping.changed(policy, mutation, true);
+        persistence.changed(policy, mutation, true);
         // The rest does not wait for the disk.
         drop(turn);
         Ok(swap)
@@ -201,26 +201,26 @@ impl Control {
         retry(|| {
             find(&*self.policy(policy)?, name)?;
             let mut state = self.lock();
-            let super::State { plane, policies, keeping, .. } = &mut *state;
+            let super::State { plane, policies, persistence, .. } = &mut *state;
             let plane = plane.as_mut().ok_or(Refusal::Ended)?;
-            let Some(held) = policies.get_mut(policy).filter(|_| plane.drain(policy, name, drained)) else {
+            let Some(entry) = policies.get_mut(policy).filter(|_| plane.drain(policy, name, drained)) else {
                 return Err(Refusal::Moved);
             };
             let mutation = if drained {
-                held.changed.drained.insert(name.to_owned());
+                entry.changed.drained.insert(name.to_owned());
                 put(Kind::Drain, name, Content::Drain)
             } else {
-                held.changed.drained.remove(name);
+                entry.changed.drained.remove(name);
                 Mutation::Drop { kind: Kind::Drain, name: name.to_owned(), key: None }
             };
-            keeping.changed(policy, mutation, true);
+            persistence.changed(policy, mutation, true);
             Ok(())
         })
     }
 
     /// The changed stations of a policy, with their settings.
     pub fn changed_stations(&self, policy: &str) -> BTreeMap<String, SetStation> {
-        self.lock().policies.get(policy).map(|held| held.changed.stations.clone()).unwrap_or_default()
+        self.lock().policies.get(policy).map(|entry| entry.changed.stations.clone()).unwrap_or_default()
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) enum AtWork {
 
 /// What restoring the changes of a policy gave.
 #[derive(Debug, Default)]
-pub(super) struct Remade {
+pub(super) struct Reapplied {
     pub changed: super::Changed,
     /// Why changes could not be made again; at most eight.
     pub refused: Vec<String>,

@@ -5,7 +5,8 @@
 
 use super::health::Scope;
 use super::{
-    Asked, Asker, Changed, Control, Done, HISTORY, HISTORY_BYTES, Held, Refusal, State, Version, no_policy,
+    Changed, Control, Done, HISTORY, HISTORY_BYTES, LoadRequest, PolicyEntry, Principal, Refusal, State,
+    Version, no_policy,
 };
 use mrule_compiler::budget::CompileBudget;
 use mrule_dataplane::live::Swap;
@@ -22,10 +23,10 @@ impl Control {
         budget: &CompileBudget,
         name: &str,
         version: Option<u64>,
-        asked: Asked,
+        request: LoadRequest,
     ) -> Result<Done, Refusal> {
         let bundle = self.lock().goes_back_to(name, version)?.bundle.clone();
-        self.load_over(budget, asked, name, bundle.compile(budget), bundle)
+        self.load_over(budget, request, name, bundle.compile(budget), bundle)
     }
 
     /// Unloads a policy. Its versions are kept, the changes of its tables, params and triggers are
@@ -33,7 +34,7 @@ impl Control {
     ///
     /// # Errors
     /// There is none of this name; [`Refusal::Forbidden`]: it is binding; [`Refusal::Revoked`].
-    pub fn unload(&self, name: &str, by: &Asker) -> Result<Swap, Refusal> {
+    pub fn unload(&self, name: &str, by: &Principal) -> Result<Swap, Refusal> {
         let turn = self.turn(format!("the end of policy `{name}`"))?;
         let mut state = self.lock();
         by.check()?;
@@ -46,12 +47,12 @@ impl Control {
         let swap = state.plane()?.unload(name).unwrap_or_default();
         state.failures.remove(name);
         state.watch.resolved(name);
-        if let Some(held) = state.policies.remove(name) {
-            state.unloaded.insert(name.to_owned(), Held { changed: Changed::default(), ..held });
+        if let Some(entry) = state.policies.remove(name) {
+            state.unloaded.insert(name.to_owned(), PolicyEntry { changed: Changed::default(), ..entry });
         }
         let forgotten = state.forget();
         forgotten.iter().for_each(|name| state.watch.resolved(name));
-        state.keeping.unloaded(name, forgotten);
+        state.persistence.unloaded(name, forgotten);
         state.apply();
         // The rest does not wait for the disk.
         drop(turn);
@@ -78,9 +79,9 @@ impl Control {
     /// No such policy or version.
     pub fn version(&self, name: &str, version: Option<u64>) -> Result<Version, Refusal> {
         let state = self.lock();
-        let held = state.held(name)?;
-        let found = version.map_or(Some(&held.now), |version| held.version(version));
-        found.cloned().ok_or_else(|| held.no_version(name, version))
+        let entry = state.entry(name)?;
+        let found = version.map_or(Some(&entry.now), |version| entry.version(version));
+        found.cloned().ok_or_else(|| entry.no_version(name, version))
     }
 
     /// The differences between two versions, in the format of `diff -u`; by default between the
@@ -94,9 +95,9 @@ impl Control {
             Some(_) => self.version(name, from)?,
             None => {
                 let state = self.lock();
-                let held = state.held(name)?;
-                let before = held.older.iter().rfind(|older| older.version < to.version);
-                before.cloned().ok_or_else(|| held.no_version(name, None))?
+                let entry = state.entry(name)?;
+                let before = entry.older.iter().rfind(|older| older.version < to.version);
+                before.cloned().ok_or_else(|| entry.no_version(name, None))?
             }
         };
         let names = [&from, &to].map(|version| format!("version {}", version.version));
@@ -107,32 +108,32 @@ impl Control {
 impl State {
     pub(super) fn is_binding(&self, name: &str) -> bool {
         let failed = self.failures.get(name).is_some_and(|failure| failure.scope == Scope::All);
-        failed || self.policies.get(name).is_some_and(|held| held.now.bundle.is_binding())
+        failed || self.policies.get(name).is_some_and(|entry| entry.now.bundle.is_binding())
     }
 
     /// A policy, loaded or not.
-    fn held(&self, name: &str) -> Result<&Held, Refusal> {
-        let held = self.policies.get(name).or_else(|| self.unloaded.get(name));
-        held.ok_or_else(|| no_policy(name, self))
+    fn entry(&self, name: &str) -> Result<&PolicyEntry, Refusal> {
+        let entry = self.policies.get(name).or_else(|| self.unloaded.get(name));
+        entry.ok_or_else(|| no_policy(name, self))
     }
 
     fn goes_back_to(&self, name: &str, version: Option<u64>) -> Result<&Version, Refusal> {
         match (self.policies.get(name), self.unloaded.get(name), version) {
-            (Some(held), ..) => held.older_version(name, version),
-            (None, Some(held), None) => Ok(&held.now),
-            (None, Some(held), Some(_)) => held.older_version(name, version),
+            (Some(entry), ..) => entry.older_version(name, version),
+            (None, Some(entry), None) => Ok(&entry.now),
+            (None, Some(entry), Some(_)) => entry.older_version(name, version),
             (None, None, _) => Err(no_policy(name, self)),
         }
     }
 }
 
-impl Held {
-    pub(super) fn new(now: Version) -> Held {
-        Held { now, older: VecDeque::new(), changed: Changed::default() }
+impl PolicyEntry {
+    pub(super) fn new(now: Version) -> PolicyEntry {
+        PolicyEntry { now, older: VecDeque::new(), changed: Changed::default() }
     }
 
     /// Continues the versions of an unloaded policy.
-    pub(super) fn follow(&mut self, before: Held) {
+    pub(super) fn follow(&mut self, before: PolicyEntry) {
         let next = std::mem::replace(&mut self.now, before.now);
         self.older = before.older;
         self.replace(next);

@@ -8,7 +8,7 @@ use super::options::Rules;
 use super::{DaemonError, Notice, Observer};
 use crate::api::{Renewed, TlsReload};
 use crate::compile_queue::Ticket;
-use crate::control::{Asked, Control, Done, ReasonKind, Refusal};
+use crate::control::{Control, Done, LoadRequest, ReasonKind, Refusal};
 use crate::event::{Hub, Kind, Record};
 use mrule_compiler::budget::CompileBudget;
 use mrule_dataplane::live::MAIN;
@@ -65,7 +65,7 @@ impl Reload {
             let load = move |budget: &CompileBudget| {
                 rules.read_again(budget).map(|(compiled, bundle)| {
                     let bundle = bundle.binding(to.is_binding(MAIN));
-                    to.load_over(budget, Asked::by_owner(false), MAIN, compiled, bundle).map(Box::new)
+                    to.load_over(budget, LoadRequest::by_owner(false), MAIN, compiled, bundle).map(Box::new)
                 })
             };
             // In its turn, before those of the API's clients.

@@ -42,7 +42,7 @@ fn a_load_does_not_write_all_rows_again() {
         // While the program is loaded again, others are answered.
         let over = AtomicBool::new(false);
         let (loading, longest) = std::thread::scope(|scope| {
-            let asker = scope.spawn(|| {
+            let client = scope.spawn(|| {
                 let mut longest = Duration::ZERO;
                 while !over.load(Relaxed) {
                     let asked = Instant::now();
@@ -56,7 +56,7 @@ fn a_load_does_not_write_all_rows_again() {
             place.command(&["load", &file]);
             let loading = begun.elapsed();
             over.store(true, Relaxed);
-            (loading, asker.join().unwrap())
+            (loading, client.join().unwrap())
         });
         eprintln!(
             "{rows} rows: put in {putting:?}, loaded with in {loading:?}, others waited {longest:?} at most"

@@ -3,9 +3,9 @@
 
 mod binding;
 mod health;
-mod keeping;
 mod kills;
 mod ownership;
+mod persistence;
 mod promises;
 mod rows;
 mod squatters;

@@ -6,7 +6,7 @@
 use super::*;
 use crate::budget::MemoryLimits;
 use crate::compile_queue::CompileLimits;
-use crate::control::{Asker, Bundle, Control, Memory, Refusal, Start};
+use crate::control::{Bundle, Control, Memory, Principal, Refusal, Start};
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, MemoryLoader};
 use mrule_compiler::engine::{Engine, EngineKind};
@@ -158,7 +158,7 @@ fn changes_reach_a_data_plane_as_messages() {
     assert_eq!(control.load("more", compiled, bundle, false).unwrap().version, 1);
     control.watch();
     control.drain_station("more", "s", true).unwrap();
-    control.unload("more", &Asker::owner()).unwrap();
+    control.unload("more", &Principal::owner()).unwrap();
     let names: Vec<String> = control.list().unwrap().into_iter().map(|(name, _, _)| name).collect();
     assert_eq!(names, [MAIN]);
     let said = said.lock().unwrap().join("; ");

@@ -119,14 +119,14 @@ fn a_database_of_schema_1_is_taken_over_complete() {
         assert_eq!(kept[2].changes.len() + kept[3].changes.len(), 28);
         for kept in &kept {
             let mut policy = policy(kept);
-            let remade = kept.restore(&mut policy);
-            assert!(remade.refused.is_empty() && remade.weaker.is_none(), "{remade:?}");
+            let reapplied = kept.restore(&mut policy);
+            assert!(reapplied.refused.is_empty() && reapplied.weaker.is_none(), "{reapplied:?}");
             if kept.name == "site" {
                 let words = "pcapng \"/captures/s2.pcapng\"".to_owned();
                 let set = SetStation { words, origin: Origin::Owner };
-                assert_eq!(remade.changed.stations, [("s".to_owned(), set)].into());
-                assert_eq!(remade.changed.drained, ["t".to_owned()].into());
-                assert_eq!(remade.changed.params, ["on", "rate"].map(str::to_owned).into());
+                assert_eq!(reapplied.changed.stations, [("s".to_owned(), set)].into());
+                assert_eq!(reapplied.changed.drained, ["t".to_owned()].into());
+                assert_eq!(reapplied.changed.params, ["on", "rate"].map(str::to_owned).into());
                 keys_are_those_of_changes(&policy);
             }
         }

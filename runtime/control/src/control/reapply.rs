@@ -4,7 +4,7 @@
 
 use super::saved::{Content, Kind, RowLocation, SavedChange};
 use super::stations;
-use super::store::{AtWork, Kept, Remade};
+use super::store::{AtWork, Kept, Reapplied};
 use crate::event::input;
 use mrule_compiler::hir::{Program, TableId};
 use mrule_engine::policy::Policy;
@@ -27,33 +27,33 @@ impl Kept {
     }
 
     /// Makes the changes again, each with its own time; returns which failed, and what was changed.
-    pub(super) fn restore(&self, policy: &mut Policy) -> Remade {
-        let mut remade = Remade::default();
+    pub(super) fn restore(&self, policy: &mut Policy) -> Reapplied {
+        let mut reapplied = Reapplied::default();
         let program = policy.program().clone();
         for change in &self.changes {
-            let Err(why) = remake(policy, &program, change, &mut remade.changed) else { continue };
+            let Err(why) = reapply(policy, &program, change, &mut reapplied.changed) else { continue };
             let may_lessen = change.kind != Kind::Raise || program.raises_may_lessen();
-            self.refuse(&mut remade, &why, may_lessen);
+            self.refuse(&mut reapplied, &why, may_lessen);
         }
         for row in self.refused.iter().filter(|row| matches!(row.place, RowLocation::Change { .. })) {
-            self.refuse(&mut remade, &format!("a change cannot be read: {row}"), true);
+            self.refuse(&mut reapplied, &format!("a change cannot be read: {row}"), true);
         }
-        remade
+        reapplied
     }
 
-    fn refuse(&self, remade: &mut Remade, why: &str, may_lessen: bool) {
+    fn refuse(&self, reapplied: &mut Reapplied, why: &str, may_lessen: bool) {
         let why = format!("policy {}: {why}", self.name);
         if may_lessen {
-            remade.weaker.get_or_insert_with(|| why.clone());
+            reapplied.weaker.get_or_insert_with(|| why.clone());
         }
-        if remade.refused.len() < 8 {
-            remade.refused.push(why);
+        if reapplied.refused.len() < 8 {
+            reapplied.refused.push(why);
         }
     }
 }
 
 /// Makes a change again.
-fn remake(
+fn reapply(
     policy: &mut Policy,
     program: &Program,
     change: &SavedChange,

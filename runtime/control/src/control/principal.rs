@@ -4,7 +4,7 @@
 //! policies, and a part of both is reserved for the owner. (Rejected: checking only when the
 //! request arrives; its program then waits for others, and its stations for the system.)
 
-use super::{Bundle, Control, Held, Refusal, State};
+use super::{Bundle, Control, PolicyEntry, Refusal, State};
 use mrule_dataplane::live::MAX_POLICIES;
 use mrule_engine::policy::Origin;
 use std::collections::BTreeMap;
@@ -19,29 +19,33 @@ pub const OF_OWNER: usize = 8;
 
 /// The caller of a change.
 #[derive(Clone)]
-pub struct Asker {
+pub struct Principal {
     origin: Origin,
     may_bind: bool,
     /// Whether the client's token is still valid.
     is_known: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
-impl std::fmt::Debug for Asker {
+impl std::fmt::Debug for Principal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asker").field("origin", &self.origin).finish_non_exhaustive()
+        f.debug_struct("Principal").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
-impl Asker {
+impl Principal {
     /// The user who started the run, sends it signals or can open its control socket.
-    pub fn owner() -> Asker {
-        Asker { origin: Origin::Owner, may_bind: true, is_known: None }
+    pub fn owner() -> Principal {
+        Principal { origin: Origin::Owner, may_bind: true, is_known: None }
     }
 
     /// The holder of a token. `may_bind`: it may load, replace and unload binding policies.
     /// `is_known`: whether the token is still valid, which is checked again just before a change.
-    pub fn client(name: &str, may_bind: bool, is_known: impl Fn() -> bool + Send + Sync + 'static) -> Asker {
-        Asker { origin: Origin::client(name), may_bind, is_known: Some(Arc::new(is_known)) }
+    pub fn client(
+        name: &str,
+        may_bind: bool,
+        is_known: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Principal {
+        Principal { origin: Origin::client(name), may_bind, is_known: Some(Arc::new(is_known)) }
     }
 
     /// The party as which it writes.
@@ -76,7 +80,7 @@ impl Control {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`]
-    pub fn check(&self, by: &Asker, name: &str, binding: bool) -> Result<(), Refusal> {
+    pub fn check(&self, by: &Principal, name: &str, binding: bool) -> Result<(), Refusal> {
         match by.may_bind || !(binding || self.is_binding(name)) {
             true => Ok(()),
             false => Err(Refusal::Forbidden(binds(name))),
@@ -89,7 +93,7 @@ impl State {
     ///
     /// # Errors
     /// [`Refusal`]
-    pub(super) fn may_load(&self, by: &Asker, name: &str, bundle: &Bundle) -> Result<(), Refusal> {
+    pub(super) fn may_load(&self, by: &Principal, name: &str, bundle: &Bundle) -> Result<(), Refusal> {
         by.check()?;
         if !by.may_bind && (bundle.is_binding() || self.is_binding(name)) {
             return Err(Refusal::Forbidden(binds(name)));
@@ -107,7 +111,7 @@ impl State {
             return Ok(());
         }
         let others = self.policies.iter().filter(|(other, _)| *other != name);
-        let origins: Vec<&Origin> = others.map(|(_, held)| held.now.bundle.origin()).collect();
+        let origins: Vec<&Origin> = others.map(|(_, entry)| entry.now.bundle.origin()).collect();
         for whose in [by, of] {
             let Origin::Client(client) = whose else { continue };
             if origins.iter().filter(|origin| **origin == whose).count() >= OF_CLIENT {
@@ -135,16 +139,16 @@ impl State {
         loop {
             let may_go = || self.unloaded.iter().filter(|(name, _)| !self.failures.contains_key(*name));
             let mut shares: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-            for (_, held) in may_go() {
-                *shares.entry(owner(held)).or_default() += 1;
+            for (_, entry) in may_go() {
+                *shares.entry(owner(entry)).or_default() += 1;
             }
             let most = shares.iter().filter(|(whose, count)| match whose {
                 Some(_) => **count > OF_CLIENT || self.unloaded.len() > super::store::UNLOADED,
                 None => self.unloaded.len() > super::store::UNLOADED,
             });
             let Some((whose, _)) = most.max_by_key(|(_, count)| **count) else { return forgotten };
-            let of = may_go().filter(|(_, held)| owner(held) == *whose);
-            let oldest = of.min_by_key(|(_, held)| held.now.loaded).map(|(name, _)| name.clone());
+            let of = may_go().filter(|(_, entry)| owner(entry) == *whose);
+            let oldest = of.min_by_key(|(_, entry)| entry.now.loaded).map(|(name, _)| name.clone());
             let Some(oldest) = oldest else { return forgotten };
             self.unloaded.remove(&oldest);
             forgotten.push(oldest);
@@ -153,9 +157,9 @@ impl State {
 }
 
 /// The client that wrote all texts of a policy; none if one of them is the owner's.
-fn owner(held: &Held) -> Option<&str> {
-    match held.now.bundle.origin() {
-        Origin::Client(name) if held.older.iter().all(|older| !older.bundle.origin().is_owner()) => {
+fn owner(entry: &PolicyEntry) -> Option<&str> {
+    match entry.now.bundle.origin() {
+        Origin::Client(name) if entry.older.iter().all(|older| !older.bundle.origin().is_owner()) => {
             Some(name)
         }
         Origin::Client(_) | Origin::Owner => None,

@@ -77,7 +77,7 @@ struct Progress {
     /// The number of jobs that have been tried.
     done: u64,
     /// The approximate size of the other jobs in bytes.
-    held: usize,
+    entry: usize,
     /// The deadline of the running job, and its time limit.
     running: Option<(Instant, Duration)>,
     /// A message if the directory does not answer.
@@ -145,7 +145,7 @@ impl Shared {
         // A late operation is done nevertheless.
         progress.hung = None;
         progress.done += jobs;
-        progress.held = progress.held.saturating_sub(size);
+        progress.entry = progress.entry.saturating_sub(size);
         match outcome {
             Outcome::Unknown => {}
             Outcome::Good => progress.failing = None,
@@ -237,7 +237,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Waits until the job is on the disk, or waits for the disk; [`Keeper::trouble`] then has the
+    /// Waits until the job is on the disk, or waits for the disk; [`StoreThread::trouble`] then has the
     /// reason.
     pub fn wait(self) {
         let _told_by_trouble = self.tried();
@@ -302,7 +302,7 @@ enum Opening {
 
 /// Sends jobs to the thread.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct StoreThread {
     jobs: Option<Sender<Job>>,
     /// The number of sent jobs.
     sent: u64,
@@ -315,12 +315,15 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
 }
 
-impl Keeper {
+impl StoreThread {
     /// Opens the store in a directory, and reads the saved policies.
     ///
     /// # Errors
     /// Why the store cannot be used. A directory that hangs may contain a state.
-    pub fn open(directory: &Path, confinement: &Arc<Confinement>) -> Result<(Keeper, Vec<Kept>), Unusable> {
+    pub fn open(
+        directory: &Path,
+        confinement: &Arc<Confinement>,
+    ) -> Result<(StoreThread, Vec<Kept>), Unusable> {
         let (confinement, path) = (confinement.clone(), directory.to_owned());
         let (progress, changed) = (Mutex::default(), Condvar::new());
         let shared = Arc::new(Shared { progress, changed, confinement, directory: path.clone() });
@@ -357,8 +360,8 @@ impl Keeper {
                 Ok(Opening::GoesOn) => until = Instant::now() + OPENING,
                 Ok(Opening::Ready(kept, numbered)) => {
                     let (jobs, refused) = (Some(jobs), BTreeSet::new());
-                    let keeper = Keeper { jobs, sent: 0, numbered, looked: 0, refused, shared };
-                    return Ok((keeper, kept));
+                    let store_thread = StoreThread { jobs, sent: 0, numbered, looked: 0, refused, shared };
+                    return Ok((store_thread, kept));
                 }
                 Ok(Opening::Failed(unusable)) => return Err(unusable),
                 Err(RecvTimeoutError::Disconnected) => return Err(failed("its thread ended")),
@@ -419,7 +422,7 @@ impl Keeper {
             let mut progress = self.shared.lock();
             progress.check(&self.shared.directory);
             let are_many = self.sent - progress.done >= WAITING as u64;
-            let is_much = progress.held > 0 && progress.held.saturating_add(job.size()) > SIZE;
+            let is_much = progress.entry > 0 && progress.entry.saturating_add(job.size()) > SIZE;
             if progress.hung.is_some() && (are_many || is_much) {
                 let megabytes = SIZE >> 20;
                 progress.lose(&format!(
@@ -429,7 +432,7 @@ impl Keeper {
             if progress.closed || progress.lost.is_some() && progress.hung.is_some() {
                 return None;
             }
-            progress.held += job.size();
+            progress.entry += job.size();
             let lost = progress.lost.clone().filter(|_| !self.refused.is_empty());
             job.lost = lost.map(|why| (why, std::mem::take(&mut self.refused)));
         }
@@ -459,7 +462,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for StoreThread {
     fn drop(&mut self) {
         if !self.refused.is_empty() {
             let _nobody_waits = self.give(0, Task::Look);

@@ -5,10 +5,10 @@
 //! refusing the owner, too; a policy that binds until the restart is better than none.)
 
 use super::health::Scope;
-use super::{Asked, Bundle, Control, Refusal};
+use super::{Bundle, Control, LoadRequest, Refusal};
 
 /// A load that is about to make a policy binding, or not.
-pub(super) struct Intent<'a> {
+pub(super) struct BindingIntent<'a> {
     control: &'a Control,
     name: String,
     /// Whether the file must be updated when the load ends.
@@ -23,27 +23,32 @@ impl Control {
     ///
     /// # Errors
     /// [`Refusal`]: a client's that cannot be kept.
-    pub(super) fn intend(&self, asked: &Asked, name: &str, bundle: &Bundle) -> Result<Intent<'_>, Refusal> {
+    pub(super) fn intend(
+        &self,
+        request: &LoadRequest,
+        name: &str,
+        bundle: &Bundle,
+    ) -> Result<BindingIntent<'_>, Refusal> {
         let is_binding = bundle.is_binding();
         let (name, unmarked) = (name.to_owned(), None);
-        let mut intent = Intent { control: self, name, is_marked: false, is_binding, unmarked };
-        if !is_binding || asked.dry {
+        let mut intent = BindingIntent { control: self, name, is_marked: false, is_binding, unmarked };
+        if !is_binding || request.dry {
             return Ok(intent);
         }
         let marked = {
             let mut state = self.lock();
-            state.may_load(&asked.by, &intent.name, bundle)?;
+            state.may_load(&request.by, &intent.name, bundle)?;
             let before = state.policies.get(&intent.name).or_else(|| state.unloaded.get(&intent.name));
             let version = before.map_or(1, |before| before.now.version + 1);
-            state.keeping.intend(&intent.name, version)
+            state.persistence.intend(&intent.name, version)
         };
         let marked = marked.and_then(|marked| {
             intent.is_marked = marked.is_some();
-            marked.map_or(Ok(()), super::keeper::Marked::wait)
+            marked.map_or(Ok(()), super::store_thread::Marked::wait)
         });
         intent.unmarked = marked.err();
         match &intent.unmarked {
-            Some(why) if !asked.by.origin().is_owner() => Err(Refusal::Busy(format!(
+            Some(why) if !request.by.origin().is_owner() => Err(Refusal::Busy(format!(
                 "policy `{}` would bind all others, and a restart would go on without it: {why}; nothing was loaded, only \
                  the owner can load it now",
                 intent.name
@@ -53,7 +58,7 @@ impl Control {
     }
 }
 
-impl Intent<'_> {
+impl BindingIntent<'_> {
     /// Called after the load: returns why the policy is not saved, if it is not, and what follows.
     pub fn loaded(self) -> Option<String> {
         let name = &self.name;
@@ -74,15 +79,15 @@ impl Intent<'_> {
     }
 }
 
-impl Drop for Intent<'_> {
+impl Drop for BindingIntent<'_> {
     fn drop(&mut self) {
         if !self.is_marked {
             return;
         }
         let mut state = self.control.lock();
-        let now = state.policies.get(&self.name).map(|held| &held.now);
+        let now = state.policies.get(&self.name).map(|entry| &entry.now);
         let version = now.filter(|now| now.bundle.is_binding()).map(|now| now.version);
         let is_missing = state.failures.get(&self.name).is_some_and(|failure| failure.scope == Scope::All);
-        state.keeping.intended(&self.name, version, is_missing);
+        state.persistence.intended(&self.name, version, is_missing);
     }
 }

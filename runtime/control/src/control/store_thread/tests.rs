@@ -7,8 +7,8 @@ use super::super::saved::SavedTableRow;
 use super::super::store::AtWork;
 use super::*;
 
-fn keeper(directory: &Path) -> (Keeper, Vec<Kept>) {
-    Keeper::open(directory, &Arc::default()).unwrap()
+fn store_thread(directory: &Path) -> (StoreThread, Vec<Kept>) {
+    StoreThread::open(directory, &Arc::default()).unwrap()
 }
 
 /// Takes the database away, or puts it back.
@@ -18,12 +18,12 @@ fn away(directory: &Path, is_away: bool) {
     std::fs::rename(from, to).unwrap();
 }
 
-fn row(keeper: &mut Keeper, policy: &'static str, number: u32) {
+fn row(store_thread: &mut StoreThread, policy: &'static str, number: u32) {
     let key = format!("n{number}");
     let row = SavedTableRow { key, until: None, object: format!("{{\"add\":\"t{number}\"}}") };
     let work =
         move |store: &mut Store| store.replaced(policy, &format!("t{number}"), std::slice::from_ref(&row), 1);
-    keeper.send(1, 256, Some(policy.to_owned()), work).unwrap().wait();
+    store_thread.send(1, 256, Some(policy.to_owned()), work).unwrap().wait();
 }
 
 fn until(what: &str, done: impl Fn() -> bool) {
@@ -37,66 +37,66 @@ fn until(what: &str, done: impl Fn() -> bool) {
 #[test]
 fn what_fails_waits_and_is_written_in_its_order() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, kept) = self::keeper(place.path());
+    let (mut store_thread, kept) = self::store_thread(place.path());
     assert!(kept.is_empty());
-    row(&mut keeper, "a", 1);
-    assert_eq!(keeper.trouble(), None);
+    row(&mut store_thread, "a", 1);
+    assert_eq!(store_thread.trouble(), None);
     away(place.path(), true);
-    (2..10).for_each(|number| row(&mut keeper, "a", number));
-    assert!(keeper.trouble().unwrap().contains("was removed"), "{:?}", keeper.trouble());
+    (2..10).for_each(|number| row(&mut store_thread, "a", number));
+    assert!(store_thread.trouble().unwrap().contains("was removed"), "{:?}", store_thread.trouble());
     away(place.path(), false);
-    until("it is tried again", || keeper.trouble().is_none());
-    drop(keeper);
-    let (keeper, kept) = self::keeper(place.path());
+    until("it is tried again", || store_thread.trouble().is_none());
+    drop(store_thread);
+    let (store_thread, kept) = self::store_thread(place.path());
     let policy = &kept[0];
     assert!(kept.len() == 1 && !policy.is_behind && policy.changes.len() == 18, "{policy:?}");
-    drop(keeper);
+    drop(store_thread);
 }
 
 #[test]
 fn what_was_never_written_is_known_to_be_missing() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
-    row(&mut keeper, "a", 1);
-    row(&mut keeper, "b", 1);
+    let (mut store_thread, _) = self::store_thread(place.path());
+    row(&mut store_thread, "a", 1);
+    row(&mut store_thread, "b", 1);
     away(place.path(), true);
-    row(&mut keeper, "a", 2);
+    row(&mut store_thread, "a", 2);
     // Nothing is missed without this one.
-    let nothing = keeper.send(0, 0, None, |store| store.expire(0).map(drop));
+    let nothing = store_thread.send(0, 0, None, |store| store.expire(0).map(drop));
     nothing.unwrap().wait();
     // The file says what is to bind, whatever the database is like.
-    keeper.mark("c", Mark::Intended(7)).unwrap().wait().unwrap();
-    drop(keeper);
+    store_thread.mark("c", Mark::Intended(7)).unwrap().wait().unwrap();
+    drop(store_thread);
     away(place.path(), false);
     for _ in 0..2 {
-        let (keeper, kept) = self::keeper(place.path());
+        let (store_thread, kept) = self::store_thread(place.path());
         let of = |name: &str| kept.iter().find(|policy| policy.name == name).unwrap();
         assert!(of("a").is_behind && !of("b").is_behind, "{kept:?}");
         assert!(matches!(of("c").at_work, AtWork::Lost(_)), "{kept:?}");
-        drop(keeper);
+        drop(store_thread);
     }
-    let (mut keeper, _) = self::keeper(place.path());
+    let (mut store_thread, _) = self::store_thread(place.path());
     let unload = |store: &mut Store| ["a", "c"].into_iter().try_for_each(|name| store.unloaded(name, &[]));
-    keeper.send(0, 0, None, unload).unwrap().wait();
-    drop(keeper);
-    let (_keeper, kept) = self::keeper(place.path());
+    store_thread.send(0, 0, None, unload).unwrap().wait();
+    drop(store_thread);
+    let (_keeper, kept) = self::store_thread(place.path());
     assert!(kept.iter().all(|policy| !policy.is_behind && policy.name == "b"), "{kept:?}");
 }
 
 #[test]
 fn what_waits_is_bounded_and_what_is_given_up_stays_missing() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
+    let (mut store_thread, _) = self::store_thread(place.path());
     away(place.path(), true);
     let mut send = |size: usize| {
-        keeper.send(0, size, Some("a".to_owned()), |store| store.expire(0).map(drop)).unwrap().wait();
-        keeper.trouble().unwrap()
+        store_thread.send(0, size, Some("a".to_owned()), |store| store.expire(0).map(drop)).unwrap().wait();
+        store_thread.trouble().unwrap()
     };
     assert!(send(60 << 20).contains("it is tried again"));
     assert!(send(5 << 20).contains("no more than 10000 or 64 MiB do"));
-    drop(keeper);
+    drop(store_thread);
     away(place.path(), false);
-    let (_keeper, kept) = self::keeper(place.path());
+    let (_keeper, kept) = self::store_thread(place.path());
     assert!(kept.iter().any(|policy| policy.name == "a" && policy.is_behind), "{kept:?}");
 }
 
@@ -107,61 +107,61 @@ fn says(directory: &Path, member: &str) -> serde_json::Value {
 }
 
 /// Gives the thread a change that makes a policy bind at a version, or not.
-fn binds(keeper: &mut Keeper, policy: &'static str, version: Option<u64>, is_written: bool) {
+fn binds(store_thread: &mut StoreThread, policy: &'static str, version: Option<u64>, is_written: bool) {
     let work = move |store: &mut Store| {
         store.mark(policy, version)?;
         if is_written { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
     };
-    keeper.send(0, 0, Some(policy.to_owned()), work).unwrap().wait();
+    store_thread.send(0, 0, Some(policy.to_owned()), work).unwrap().wait();
 }
 
 #[test]
 fn a_mark_goes_with_its_own_change_or_a_later_one_only() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
+    let (mut store_thread, _) = self::store_thread(place.path());
     let says = |version: Option<u64>| {
         assert_eq!(says(place.path(), "binding")["p"].as_u64(), version);
     };
-    binds(&mut keeper, "p", Some(3), true);
+    binds(&mut store_thread, "p", Some(3), true);
     // Unloaded while another load is about to bind.
-    keeper.mark("p", Mark::Intended(4)).unwrap().wait().unwrap();
-    binds(&mut keeper, "p", None, true);
+    store_thread.mark("p", Mark::Intended(4)).unwrap().wait().unwrap();
+    binds(&mut store_thread, "p", None, true);
     says(Some(4));
-    binds(&mut keeper, "p", Some(4), true);
-    keeper.over("p", Some(4)).unwrap().wait().unwrap();
-    binds(&mut keeper, "p", None, true);
+    binds(&mut store_thread, "p", Some(4), true);
+    store_thread.over("p", Some(4)).unwrap().wait().unwrap();
+    binds(&mut store_thread, "p", None, true);
     says(None);
     // One that is refused lowers it to what is at work; where that is missing, it stays.
-    binds(&mut keeper, "p", Some(5), true);
-    keeper.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
-    keeper.over("p", Some(5)).unwrap().wait().unwrap();
+    binds(&mut store_thread, "p", Some(5), true);
+    store_thread.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
+    store_thread.over("p", Some(5)).unwrap().wait().unwrap();
     says(Some(5));
-    keeper.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
-    keeper.mark("p", Mark::Intended(1)).unwrap().wait().unwrap();
-    keeper.mark("p", Mark::Stays).unwrap().wait().unwrap();
+    store_thread.mark("p", Mark::Intended(6)).unwrap().wait().unwrap();
+    store_thread.mark("p", Mark::Intended(1)).unwrap().wait().unwrap();
+    store_thread.mark("p", Mark::Stays).unwrap().wait().unwrap();
     says(Some(6));
     // An unload waits; a later load is marked and never written.
     away(place.path(), true);
-    binds(&mut keeper, "p", None, true);
-    keeper.mark("p", Mark::Intended(8)).unwrap().wait().unwrap();
-    binds(&mut keeper, "p", Some(8), false);
-    keeper.over("p", Some(8)).unwrap().wait().unwrap();
+    binds(&mut store_thread, "p", None, true);
+    store_thread.mark("p", Mark::Intended(8)).unwrap().wait().unwrap();
+    binds(&mut store_thread, "p", Some(8), false);
+    store_thread.over("p", Some(8)).unwrap().wait().unwrap();
     away(place.path(), false);
-    until("it is tried again", || keeper.trouble().unwrap().contains("cannot be written"));
+    until("it is tried again", || store_thread.trouble().unwrap().contains("cannot be written"));
     says(Some(8));
-    drop(keeper);
-    let (_keeper, kept) = self::keeper(place.path());
+    drop(store_thread);
+    let (_keeper, kept) = self::store_thread(place.path());
     assert!(matches!(kept[0].at_work, AtWork::Lost(_)), "{kept:?}");
 }
 
 #[test]
 fn what_waits_resolves_nothing_that_was_given_up() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
+    let (mut store_thread, _) = self::store_thread(place.path());
     away(place.path(), true);
     let mut send = |size: usize, policy: &'static str| {
         let work = move |store: &mut Store| store.resolve(policy);
-        keeper.send(0, size, Some(policy.to_owned()), work).unwrap().wait();
+        store_thread.send(0, size, Some(policy.to_owned()), work).unwrap().wait();
     };
     send(60 << 20, "a");
     send(5 << 20, "a");
@@ -171,28 +171,28 @@ fn what_waits_resolves_nothing_that_was_given_up() {
         assert!(says(place.path(), "missing")[policy].is_u64(), "{policy}");
     }
     away(place.path(), false);
-    drop(keeper);
-    let (_keeper, kept) = self::keeper(place.path());
+    drop(store_thread);
+    let (_keeper, kept) = self::store_thread(place.path());
     assert!(kept.len() == 4 && kept.iter().all(|policy| policy.is_behind), "{kept:?}");
 }
 
 #[test]
 fn what_is_refused_while_the_directory_hangs_is_marked_later() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
+    let (mut store_thread, _) = self::store_thread(place.path());
     let hang = |_: &mut Store| {
         std::thread::sleep(JOB + Duration::from_millis(1500));
         Ok(())
     };
-    keeper.send(0, 0, None, hang).unwrap().wait();
-    assert!(keeper.trouble().unwrap().contains("does not answer"));
+    store_thread.send(0, 0, None, hang).unwrap().wait();
+    assert!(store_thread.trouble().unwrap().contains("does not answer"));
     let mut send =
-        |size: usize, policy: &str| keeper.send(0, size, Some(policy.to_owned()), |_| Ok(())).is_some();
+        |size: usize, policy: &str| store_thread.send(0, size, Some(policy.to_owned()), |_| Ok(())).is_some();
     assert!(send(60 << 20, "a") && !send(5 << 20, "b") && !send(0, "c"));
-    until("it answers", || keeper.shared.lock().hung.is_none());
-    keeper.look();
-    drop(keeper);
-    let (_keeper, kept) = self::keeper(place.path());
+    until("it answers", || store_thread.shared.lock().hung.is_none());
+    store_thread.look();
+    drop(store_thread);
+    let (_keeper, kept) = self::store_thread(place.path());
     let behind: Vec<&str> =
         kept.iter().filter(|kept| kept.is_behind).map(|kept| kept.name.as_str()).collect();
     assert_eq!(behind, ["b", "c"], "{kept:?}");
@@ -201,19 +201,19 @@ fn what_is_refused_while_the_directory_hangs_is_marked_later() {
 #[test]
 fn an_older_database_is_known_whatever_was_changed() {
     let place = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
-    row(&mut keeper, "a", 1);
-    drop(keeper);
+    let (mut store_thread, _) = self::store_thread(place.path());
+    row(&mut store_thread, "a", 1);
+    drop(store_thread);
     let before = std::fs::read(place.path().join("state.sqlite")).unwrap();
-    let (mut keeper, _) = self::keeper(place.path());
-    row(&mut keeper, "a", 2);
+    let (mut store_thread, _) = self::store_thread(place.path());
+    row(&mut store_thread, "a", 2);
     assert_eq!(says(place.path(), "sequence"), 1);
-    keeper.note();
-    row(&mut keeper, "a", 3);
+    store_thread.note();
+    row(&mut store_thread, "a", 3);
     assert_eq!(says(place.path(), "sequence"), 2);
-    drop(keeper);
+    drop(store_thread);
     assert_eq!(says(place.path(), "sequence"), 3);
     std::fs::write(place.path().join("state.sqlite"), before).unwrap();
-    let unusable = Keeper::open(place.path(), &Arc::default()).unwrap_err();
+    let unusable = StoreThread::open(place.path(), &Arc::default()).unwrap_err();
     assert!(unusable.why.contains("is older than") && !unusable.is_new, "{unusable:?}");
 }

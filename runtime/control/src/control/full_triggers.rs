@@ -14,14 +14,14 @@ type Name = (String, String);
 
 /// What was seen of them.
 #[derive(Debug, Default)]
-pub(super) struct Full {
+pub(super) struct FullTriggers {
     /// The number of packets whose key did not fit.
     seen: BTreeMap<Name, u64>,
     /// Full triggers, and whether their policy binds all.
     full: BTreeMap<Name, bool>,
 }
 
-impl Full {
+impl FullTriggers {
     /// Whether a trigger of a binding policy lacks keys.
     pub fn is_open(&self) -> bool {
         self.full.values().any(|binds| *binds)
@@ -32,7 +32,7 @@ impl State {
     /// Checks which triggers of limits are full, and withholds or releases copies accordingly.
     pub(super) fn look_for_full(&mut self, report: &Report) {
         let Some(plane) = &self.plane else { return };
-        let mut next = Full::default();
+        let mut next = FullTriggers::default();
         for of in &report.policies {
             let Some(policy) = plane.policy(&of.name) else { continue };
             for trigger in policy.program().triggers_that_lessen() {
