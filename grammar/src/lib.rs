@@ -12,7 +12,7 @@
 //! assert_eq!(format(text).as_deref(), Ok(formatted));
 //! ```
 //!
-//! - [`parse`]: text to [`ast`], with diagnostics; [`format`]: text to canonical text.
+//! - [`parse`]: text to [`ast`], with diagnostics; [`format()`]: text to canonical text.
 //! - [`diagnostic`]: what is wrong, as data; [`codes`]: every code and its page.
 //! - [`render`]: a diagnostic as plain text with its source lines.
 //!

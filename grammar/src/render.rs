@@ -42,8 +42,8 @@ impl Diagnostic {
             Severity::Warning => "warning",
         };
         let mut out = format!("{severity}[{}]: {}\n", self.code.id(), printable(&self.message));
-        let places: Vec<Place<'_>> =
-            self.labels.iter().filter_map(|label| Place::of(label, sources)).collect();
+        let places: Vec<LabelledLine<'_>> =
+            self.labels.iter().filter_map(|label| LabelledLine::of(label, sources)).collect();
         let width = places.iter().map(|place| place.line.to_string().len()).max().unwrap_or(0);
         for (at, place) in places.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|before| places.get(before));
@@ -58,7 +58,7 @@ impl Diagnostic {
 }
 
 /// Where a label stands.
-struct Place<'s> {
+struct LabelledLine<'s> {
     file: &'s str,
     /// From 1.
     line: usize,
@@ -71,8 +71,8 @@ struct Place<'s> {
     label: &'s str,
 }
 
-impl<'s> Place<'s> {
-    fn of(label: &'s Label, sources: &'s SourceMap) -> Option<Place<'s>> {
+impl<'s> LabelledLine<'s> {
+    fn of(label: &'s Label, sources: &'s SourceMap) -> Option<LabelledLine<'s>> {
         let source = sources.get(label.span.file)?;
         let text = source.text.as_str();
         let floor = |at: u32| text.floor_char_boundary(at as usize);
@@ -82,11 +82,11 @@ impl<'s> Place<'s> {
         let text = text.get(first..)?.lines().next().unwrap_or("");
         let of_line = (first + text.len()).min(end).max(start);
         let length = source.text.get(start..of_line)?.chars().count().max(1);
-        Some(Place { file: &source.name, line, column, text, length, label: &label.text })
+        Some(LabelledLine { file: &source.name, line, column, text, length, label: &label.text })
     }
 
     /// Its line, unless the place `before` has shown it, and a row of `mark` under it.
-    fn draw(&self, before: Option<&Place<'_>>, mark: char, width: usize, out: &mut String) {
+    fn draw(&self, before: Option<&LabelledLine<'_>>, mark: char, width: usize, out: &mut String) {
         let same_file = before.is_some_and(|before| before.file == self.file);
         if !same_file {
             let arrow = if before.is_none() { "-->" } else { ":::" };

@@ -25,6 +25,7 @@ const CRATES: &[Crate] = &[
             "ast",
             "codes",
             "diagnostic",
+            "render",
             "limits",
             "words",
             "units",

@@ -68,7 +68,7 @@ const FILES: &[Word] = &[
     ("keeper", "store_thread", &[]),
     ("remake", "reapply", &[]),
     ("intent", "binding_intent", &[]),
-    ("full", "full_triggers", &[]),
+    ("full", "full_triggers", &["tests/tests/robustness/confinement/full.rs"]),
     ("afar", "remote", &[]),
     ("wheel", "idle_buckets", &[]),
     ("asked", "flow_query", &[]),

@@ -237,8 +237,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Waits until the job is on the disk, or waits for the disk; [`StoreThread::trouble`] then has the
-    /// reason.
+    /// Waits until the job is on the disk, or waits for the disk; [`StoreThread::trouble`] then has
+    /// the reason.
     pub fn wait(self) {
         let _told_by_trouble = self.tried();
     }
