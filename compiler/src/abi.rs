@@ -121,7 +121,9 @@ impl<'a> Packet<'a> {
 /// The longest frame that is read, in bytes.
 pub const MAX_FRAME: usize = 1 << 30;
 
-/// Presence bits of a [`Stack`]. Each bit promises certain bytes (V2).
+/// Presence bits of a [`Stack`]. Each bit promises certain bytes (V2). A new bit needs a row in
+/// `fields::promised`, code in `dissect`, `jit/shape.rs` and `jit/needs.rs`, its facts in
+/// `lint/facts.rs`, and a name in `render/names.rs`.
 pub mod bit {
     /// An Ethernet header: 14 bytes at `l2`.
     pub const ETH: u64 = 1 << 0;

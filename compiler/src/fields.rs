@@ -1,9 +1,11 @@
-//! The field table: one row is everything about a field: its name, type, the place of its bytes, a
-//! line of documentation. Name lookup and "did you mean", type rules, both engines' loads, `mirrorc
-//! fields`, the docs page and the random program generator derive from it; to add a field is to add
-//! a row. The invariant (V3): a field's bytes lie within the bytes its presence bit promises; the
-//! const loop at the end fails the build otherwise. (Rejected: registration at start-up, and one
-//! accessor function per field, which the JIT could not read.)
+//! The field table: a row has the name of a field, its type, the place of its bytes and a line of
+//! documentation. Name lookup and "did you mean", type rules, both engines' loads, `mirrorc
+//! fields`, the docs page and the random program generator derive from it. A field whose bytes a
+//! presence bit promises needs only a row in `table`. Outside of the table stands only which
+//! numbers are shown in hexadecimal (`HEX` in `render/value.rs`). The invariant (V3): a field's
+//! bytes lie within the bytes its presence bit promises; the const loop at the end fails the build
+//! otherwise. (Rejected: registration at start-up, and one accessor function per field, which the
+//! JIT could not read.)
 
 use crate::abi::{Stack, bit};
 use std::mem::offset_of;
@@ -355,7 +357,7 @@ impl Field {
     }
 }
 
-/// How many bytes from its slot a presence bit promises (V2).
+/// How many bytes from its slot a presence bit promises (rule V2 in the head of [`crate::abi`]).
 pub const fn promised(bits: u64, slot: Slot) -> u16 {
     let rows: &[(u64, Slot, u16)] = &[
         (bit::ETH, Slot::L2, 14),

@@ -1,7 +1,8 @@
 //! The table of diagnostic codes. A code's number is never reused and never changes its meaning;
 //! `mirrorc check --explain CODE` prints `explain`. Numbers by phase: 00xx files and syntax, 01xx
-//! names and types, 02xx tables and params, 03xx not available yet, 04xx budgets, 09xx lints.
-//! (Rejected: codes declared by each phase; the phases drift apart.)
+//! names and types, 02xx tables and params, 03xx not available yet, 04xx budgets, 09xx warnings:
+//! W090x of the lints (whole programs without errors), W095x of the checker (the text alone), W096x
+//! of budgets. (Rejected: codes declared by each phase; the phases drift apart.)
 
 pub mod budgets;
 pub mod clauses;
@@ -77,7 +78,8 @@ impl std::fmt::Display for Code {
     }
 }
 
-/// Every code, in order.
+/// Every code, in order. A code that is not here works in a diagnostic, but `check --explain` and
+/// the page of diagnostics do not know it.
 pub const CODES: &[Code] = &[
     syntax::SYNTAX,
     syntax::FILE_TOO_LARGE,

@@ -29,7 +29,8 @@ const fn kind(name: &'static str, form: &'static str, settings: &'static [&'stat
     StationKind { name, form, settings }
 }
 
-/// All kinds.
+/// All kinds. Each kind also needs an arm in [`Checker::target`]: a kind without an arm is read as
+/// a tunnel, with the address of a host.
 const KINDS: &[StationKind] = &[
     kind("interface", "interface eth0", &[]),
     kind("vxlan", "vxlan 192.0.2.10 vni 77", &["port", "vni", "fragment"]),

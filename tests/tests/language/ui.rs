@@ -1,6 +1,6 @@
 //! What `mirrorc check` prints, byte for byte: each `ui/<code>_<what>.mrule` has a `.stderr` beside
 //! it with the exact output, without colours, 100 columns wide.
-//! `UPDATE=1 cargo test -p mrule-tests --test language ui` writes them anew; read the difference.
+//! `UPDATE=1 cargo test --workspace --test language ui` writes them anew; read the difference.
 //! Every code of the table has a case. The first line of a case may be `# args: ...` with more
 //! arguments. (Rejected: asserting on parts of the output; what is not compared changes unseen.)
 

@@ -37,7 +37,7 @@ fn every_route_answers_as_documented() {
         let mut asked = 0;
         for (path, methods) in document["paths"].as_object().unwrap() {
             for (method, operation) in methods.as_object().unwrap() {
-                // Those of one flow need a program that keeps flows: `live_flows`.
+                // Routes of one flow need a program that keeps flows: `flows.rs` beside this file.
                 if path.ends_with("/events")
                     || path.starts_with("/v1/flows/")
                     || (method.as_str(), path.as_str()) == ("delete", "/v1/policies/{policy}")

@@ -43,15 +43,16 @@ pub(super) struct Route {
     handler: MethodRouter<Arc<Api>>,
 }
 
-/// The body of a request.
+/// The documented body of a request.
 pub(super) struct Body {
     /// Its content type.
     pub kind: &'static str,
+    /// Its description in the document.
     pub means: &'static str,
     pub example: &'static str,
 }
 
-/// What [`caller::allow`] checks.
+/// What [`caller::allow`] checks before the handler of a route. (Not a rule of a program.)
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub needs: Role,
@@ -63,10 +64,13 @@ pub(super) struct Rule {
 }
 
 impl Route {
+    /// The same route for another role than the default: viewer for `get`, else operator.
     fn for_a(self, needs: Role) -> Route {
         Route { needs, ..self }
     }
 
+    /// The same route, whose handler gives a token of one policy only that policy's part. Without
+    /// this, a route that names no policy refuses such a token.
     fn filtered(self) -> Route {
         Route { filtered: true, ..self }
     }

@@ -25,8 +25,9 @@ pub(super) struct CopyRef<'a> {
     pub names: &'a Names,
 }
 
-/// Takes a station's copies. Each copy given to [`send`](Self::send) ends as sent or dropped in the
-/// tally, immediately or later, at the latest in [`finish`](Self::finish).
+/// Takes a station's copies. For each copy given to [`send`](Self::send), the sink calls
+/// [`SinkStatus::sent`] or [`SinkStatus::dropped`]: immediately or later, at the latest in
+/// [`finish`](Self::finish).
 pub(super) trait Sink: Send {
     /// Takes one copy.
     fn send(&mut self, copy: CopyRef<'_>, status: &SinkStatus);
@@ -111,7 +112,7 @@ impl SinkStatus {
         }
     }
 
-    /// A tally with the same counters that reports no events.
+    /// A status with the same counters that reports no events.
     pub fn probe(&self) -> SinkStatus {
         SinkStatus {
             station: self.station.clone(),
