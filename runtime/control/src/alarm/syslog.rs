@@ -283,14 +283,14 @@ mod tests {
         for (text, why) in [
             ("", "udp://host:514"),
             ("log.example.com:514", "udp://host:514"),
-            ("tls://log.example.com", "`tls` is not spoken"),
-            ("udp://", "`` is no host"),
-            ("udp://:514", "`` is no host"),
+            ("tls://log.example.com", "`tls` is not supported"),
+            ("udp://", "`` is not a host"),
+            ("udp://:514", "`` is not a host"),
             ("udp://host:0", "from 1 to 65535"),
             ("udp://host:x", "from 1 to 65535"),
             ("udp://host:99999", "from 1 to 65535"),
             ("tcp://[::1", "not closed"),
-            ("tcp://host/path", "no host"),
+            ("tcp://host/path", "not a host"),
             ("unix:log", "must begin with `/`"),
         ] {
             let refused = Syslog::new(text).unwrap_err();

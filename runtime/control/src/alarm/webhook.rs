@@ -191,7 +191,7 @@ mod tests {
         for (bad, why) in [
             ("", "write a URL"),
             ("example.com/x", "write a URL"),
-            ("ftp://example.com/", "`ftp` is not spoken"),
+            ("ftp://example.com/", "`ftp` is not supported"),
             ("https://", "write a URL"),
             ("https:///x", "write a URL"),
             ("https://a:b@example.com/", "--webhook-secret-file"),

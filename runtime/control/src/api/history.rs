@@ -105,7 +105,7 @@ mod tests {
         let ago = now() - then;
         assert!((3_600_000_000_000..3_700_000_000_000).contains(&ago), "{ago}");
         for wrong in ["", "1", "1KiB", "yesterday", "99999999999999999999h", "-1h"] {
-            assert!(time(wrong).unwrap_err().contains("is no time"), "{wrong}");
+            assert!(time(wrong).unwrap_err().contains("is not a time"), "{wrong}");
         }
     }
 }

@@ -109,7 +109,7 @@ mod tests {
         let first = listen(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let refused = listen(&path).unwrap_err().to_string();
-        assert!(refused.contains("of a process that runs"), "{refused}");
+        assert!(refused.contains("of a running process"), "{refused}");
         drop(first);
         assert!(path.exists(), "as after a kill");
         let second = listen(&path).unwrap();
