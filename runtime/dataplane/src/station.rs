@@ -9,6 +9,7 @@ mod blocks;
 mod counts;
 mod encap;
 mod file;
+pub mod geneve;
 mod health;
 mod link;
 mod opening;

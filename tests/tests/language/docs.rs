@@ -5,6 +5,7 @@
 use super::cli_manual::{commands, help};
 use mirrorc::Exit;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
+use mrule_dataplane::station::geneve;
 use mrule_grammar::diagnostic::Severity;
 use mrule_tests::cli::mirrorc;
 use mrule_tests::pages::unexplained;
@@ -197,6 +198,19 @@ fn every_counter_of_a_replay_is_explained() {
     assert!(counts["tracked"]["streams"].is_object() && counts["triggers"][0]["keys"].is_object());
     let missing = unexplained(&counts);
     assert!(missing.is_empty(), "docs/counters.md does not explain: {missing:?}");
+}
+
+#[test]
+fn options_of_geneve_are_those_of_the_page() {
+    let page = read("docs/language.md");
+    let (_, table) = page.split_once("| type | bytes | value |\n").unwrap();
+    let table: Vec<&str> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    let row = |row: &geneve::OptionRow| format!("| {} | {} | {} |", row.number, row.bytes, row.value);
+    assert_eq!(table, geneve::OPTIONS.iter().map(row).collect::<Vec<_>>());
+    assert!(page.contains(&format!("class `{:#06x}`", geneve::OPTION_CLASS)));
+    for special in [geneve::LIMIT_NONE, geneve::LIMIT_BINDING] {
+        assert!(table[2].contains(&format!("`{special:#x}`")), "{}", table[2]);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod demo;
 mod examples;
 mod faults;
 mod flows;
+mod geneve;
 mod history;
 mod prefilter;
 mod privileges;

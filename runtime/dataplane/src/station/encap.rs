@@ -5,24 +5,18 @@
 //! kernel tunnel devices, one for each station; they need CAP_NET_ADMIN and device names.)
 //!
 //! - VXLAN: RFC 7348. UDP source port: 49152 to 65535, from the flow's hash (section 5).
-//! - GENEVE: RFC 8926, with options of the experimental class 0xff6d. Each has 4 bytes of header
-//!   and, by type: 1, the packet's original length (32 bits); 2, the number of the rule that asked,
-//!   in the order of names (32 bits); 3, the number of the limit that cut, `0xffffffff` for none
-//!   (32 bits); 4, the packet's number (64 bits); 5, where the copy begins in the frame, if not at
-//!   0 (32 bits); 6, the version of the policy, if there are versions (64 bits).
+//! - GENEVE: RFC 8926, with options of mirrorc's own (`geneve.rs`).
 //! - GRE: RFC 2784, the key of RFC 2890, Ethernet as 0x6558 (RFC 1701).
 //! - ERSPAN type II: draft-foschiano-erspan-03, section 4.2, in GRE with a sequence number.
 //! - TZSP: as Wireshark reads it; tag 41 is the original length (65535 for longer packets), tag 40
 //!   the packet's number (its low 32 bits).
 
+use super::geneve;
 use super::queue::CopyRef;
 use etherparse::UdpHeader;
 use mrule_compiler::abi::Link;
 use mrule_compiler::hir::Encap;
 use std::net::IpAddr;
-
-/// The class of mirrorc's GENEVE options.
-const OPTION_CLASS: u16 = 0xff6d;
 
 /// The protocol type of Ethernet frames in GRE and GENEVE.
 const ETHERNET: u16 = 0x6558;
@@ -58,7 +52,7 @@ impl Writer {
     pub fn most(&self) -> usize {
         match self.encap {
             Encap::Vxlan { .. } => UDP_LEN + 8,
-            Encap::Geneve { .. } => UDP_LEN + 8 + 8 + 8 + 8 + 12 + 8 + 12,
+            Encap::Geneve { .. } => UDP_LEN + geneve::LONGEST,
             Encap::Gre { key } => 4 + if key.is_some() { 4 } else { 0 },
             Encap::Erspan2 { .. } => 8 + 8,
             Encap::Tzsp { .. } => UDP_LEN + 4 + 4 + 6 + 1,
@@ -87,7 +81,7 @@ impl Writer {
             }
             Encap::Geneve { vni, .. } => {
                 out.extend_from_slice(&[0; UDP_LEN]);
-                geneve(copy, kind, vni, out);
+                geneve::header(copy, kind, vni, out);
             }
             Encap::Gre { key } => {
                 out.extend_from_slice(&[if key.is_some() { 0x20 } else { 0 }, 0]);
@@ -129,35 +123,6 @@ fn udp(flow_hash: u64, port: u16, ends: (IpAddr, IpAddr), out: &mut [u8]) {
             header.calc_checksum_ipv6_raw(from.octets(), to.octets(), payload).unwrap_or_default();
     }
     *front = header.to_bytes();
-}
-
-fn geneve(copy: &CopyRef<'_>, kind: u16, vni: u32, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&kind.to_be_bytes());
-    out.extend_from_slice(&(vni << 8).to_be_bytes());
-    let verdict = &copy.held.verdict;
-    option(1, &copy.held.len.to_be_bytes(), out);
-    option(2, &verdict.rule.to_be_bytes(), out);
-    option(3, &verdict.limit.to_be_bytes(), out);
-    option(4, &copy.held.number.to_be_bytes(), out);
-    if verdict.start > 0 {
-        option(5, &verdict.start.to_be_bytes(), out);
-    }
-    match copy.names.version() {
-        0 => {}
-        version => option(6, &version.to_be_bytes(), out),
-    }
-    let words = (out.len() - start - 8) / 4;
-    if let Some(length) = out.get_mut(start) {
-        *length = words as u8;
-    }
-}
-
-fn option(kind: u8, value: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&OPTION_CLASS.to_be_bytes());
-    out.extend_from_slice(&[kind, (value.len() / 4) as u8]);
-    out.extend_from_slice(value);
 }
 
 fn erspan2(copy: &CopyRef<'_>, bytes: &[u8], session: u16, out: &mut Vec<u8>) {

@@ -7,8 +7,9 @@ use super::*;
 use crate::station::producer::{Copy, CopyMeta};
 use crate::station::{Names, blocks};
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header};
-use mrule_compiler::abi::{NO_LIMIT, Packet, Verdict};
+use mrule_compiler::abi::{BOUND, NO_LIMIT, Packet, Verdict};
 use mrule_compiler::hir::Program;
+use mrule_engine::policy::Label;
 use std::process::Command;
 
 const V4: (IpAddr, IpAddr) =
@@ -159,6 +160,34 @@ fn tshark_reads_what_is_written() {
                 _ => "",
             };
             assert_eq!(found.last().unwrap(), status, "checksum of {encap:?}");
+        }
+    }
+}
+
+/// Receivers decode by these bytes: they never mean anything else.
+#[test]
+fn options_of_geneve_are_pinned() {
+    let frame = frame();
+    let packet = Packet::new(&frame, 1500, Link::Ethernet);
+    let label = Label { policy: "p".into(), version: 0x1_0000_0009 };
+    let program = Program::default();
+    let (plain, labelled) = (Names::new(&program), Names::labelled(&program, Some(&label)));
+    let head = [0xff, 0x6d, 1, 1, 0, 0, 5, 0xdc, 0xff, 0x6d, 2, 1, 0, 0, 0, 3, 0xff, 0x6d, 3, 1];
+    let number = [0xff, 0x6d, 4, 2, 0, 0, 0, 1, 0, 0, 0, 7];
+    let version = [0xff, 0x6d, 6, 2, 0, 0, 0, 1, 0, 0, 0, 9];
+    for (limit, value) in [(0, [0; 4]), (NO_LIMIT, [0xff; 4]), (BOUND, [0xff, 0xff, 0xff, 0xfe])] {
+        for (start, slice) in [(0, vec![]), (14, vec![0xff, 0x6d, 5, 1, 0, 0, 0, 14])] {
+            for (names, version) in [(&plain, &[][..]), (&labelled, &version)] {
+                let verdict = Verdict { start, end: 60, rule: 3, limit };
+                let copy = Copy { packet: &packet, verdict, number: 0x1_0000_0007, flow_hash: 0 };
+                let held = CopyMeta::new(&copy, 0..0);
+                let copy = CopyRef { held: &held, bytes: &frame, names };
+                let mut out = Vec::new();
+                geneve::header(&copy, ETHERNET, 77, &mut out);
+                assert_eq!(out[8..], [&head, &value[..], &number, &slice, version].concat());
+                assert_eq!(out[..8], [((out.len() - 8) / 4) as u8, 0, 0x65, 0x58, 0, 0, 77, 0]);
+                assert!(out.len() <= geneve::LONGEST);
+            }
         }
     }
 }
