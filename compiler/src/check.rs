@@ -32,6 +32,7 @@ mod lengths;
 mod misfit;
 mod names;
 mod params;
+pub(crate) mod paths;
 mod resolve;
 mod rows;
 mod sets;

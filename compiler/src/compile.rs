@@ -6,11 +6,12 @@
 
 use crate::budget::CompileBudget;
 use crate::check;
+use crate::check::paths;
 use crate::hir::Program;
 use crate::lint;
 use crate::plan::cost::{self, Interpreted};
 use mrule_grammar::ast::{self, Item, TableInit};
-use mrule_grammar::codes::{budgets, files, lints};
+use mrule_grammar::codes::{budgets, files, later, lints, names, syntax};
 use mrule_grammar::diagnostic::{Diagnostic, Severity};
 use mrule_grammar::span::{FileId, SourceMap, Span, Spanned};
 use std::collections::{HashMap, HashSet};
@@ -144,6 +145,7 @@ pub fn compile_within(
     let Reader { sources, files, mut diagnostics, .. } = reader;
     let input = check::Input { sources: &sources, files: &files, tables: &tables, sets, budget };
     let program = check::check(&input, &mut diagnostics);
+    one_error_a_name(&mut diagnostics);
     let has_errors = |all: &[Diagnostic]| all.iter().any(|d| d.severity() == Severity::Error);
     if !has_errors(&diagnostics) {
         let lints = lint::lint(&program, &files, budget).and_then(|mut lints| {
@@ -216,10 +218,7 @@ impl Reader<'_> {
             Ok(loaded) => loaded,
             Err(why) => {
                 let finding = Diagnostic::new(files::UNREADABLE, format!("cannot read `{path}`: {why}"));
-                let finding = finding.help(match parent {
-                    Some(parent) => format!("the path is relative to the directory of `{parent}`"),
-                    None => "check the path".to_owned(),
-                });
+                let finding = finding.help(paths::unreadable(path, parent.as_deref()));
                 return self.report(finding, from, "this file");
             }
         };
@@ -323,10 +322,7 @@ impl Reader<'_> {
                 }
                 Err(why) => {
                     let message = format!("cannot read `{}`: {why}", path.node);
-                    let help = match parent {
-                        Some(parent) => format!("the path is relative to the directory of `{parent}`"),
-                        None => "check the path".to_owned(),
-                    };
+                    let help = paths::unreadable(&path.node, parent.as_deref());
                     let finding = Diagnostic::new(files::UNREADABLE, message).help(help);
                     self.report(finding, Some(path.span), "this file");
                 }
@@ -338,4 +334,14 @@ impl Reader<'_> {
 
 fn included(item: &Item) -> Option<&Spanned<String>> {
     if let Item::Include(include) = item { Some(&include.path) } else { None }
+}
+
+/// Removes what is said of a name's spelling where there is more to say of the same name:
+/// `radius.User_Name` is no field in any spelling.
+fn one_error_a_name(diagnostics: &mut Vec<Diagnostic>) {
+    let place = |d: &Diagnostic| d.labels.first().map(|label| label.span);
+    let of_names = [names::UNKNOWN, names::WIRESHARK, names::OTHER_LANGUAGE, later::APPLICATION];
+    let known: HashSet<Span> =
+        diagnostics.iter().filter(|d| of_names.contains(&d.code)).filter_map(place).collect();
+    diagnostics.retain(|d| d.code != syntax::NAME_STYLE || place(d).is_none_or(|at| !known.contains(&at)));
 }

@@ -1,5 +1,6 @@
 //! Warnings about programs without errors that cannot be what the author means: unused names,
-//! conditions that never or always hold, rules and lines that add nothing, limits that never cut.
+//! conditions that never or always hold, rules and lines that add nothing, limits that never cut,
+//! packets that a rule loses, slices that a receiver misreads.
 //! The invariant: a finding is never wrong, whatever packets come and whatever is changed at run
 //! time. If a question is too hard, nothing is reported. (Rejected: heuristics on the text, which
 //! give false alarms.)
@@ -19,6 +20,8 @@ mod expand;
 mod facts;
 mod lengths;
 mod overlap;
+mod recognition;
+mod starts;
 mod unused;
 
 /// Warnings about a program without errors; `files` are its syntax trees.
@@ -44,6 +47,8 @@ pub fn lint(
     }
     overlap::rules(&mut lint, &rules)?;
     overlap::limits(&mut lint, &rules, &limits)?;
+    recognition::rules(&mut lint, &rules)?;
+    starts::rules(&mut lint, &rules)?;
     Ok(lint.out)
 }
 

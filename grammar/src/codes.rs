@@ -179,9 +179,12 @@ pub const CODES: &[Code] = &[
     lints::COVERED_RULE,
     lints::IDLE_LINE,
     lints::IDLE_LIMIT,
+    lints::BEFORE_RECOGNITION,
+    lints::SLICE_START,
     oddities::EMPTY_RANGE,
     oddities::LENGTHS_DIFFER,
     oddities::DUPLICATE_ROW,
     oddities::STATION_TWICE,
+    oddities::LITERAL_PATH,
     budgets::CODE,
 ];

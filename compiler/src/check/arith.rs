@@ -75,7 +75,7 @@ impl Checker<'_> {
             (Alt::Num(a), Alt::Num(b)) => match Num::arith(op, a.clone(), b.clone()) {
                 Some(num) => Some(Alt::Num(num)),
                 None => {
-                    self.no_value(op, b, sides.1.span, span);
+                    self.no_value(op, (a, b), sides, span);
                     None
                 }
             },
@@ -104,17 +104,45 @@ impl Checker<'_> {
     }
 
     /// Reports arithmetic that has no value, or may have none.
-    fn no_value(&mut self, op: ArithOp, divisor: &Num, at: Span, span: Span) {
-        let finding = if matches!(op, ArithOp::Div | ArithOp::Rem) && *divisor.kind() == NumKind::Const(0) {
+    fn no_value(&mut self, op: ArithOp, nums: (&Num, &Num), sides: (&Value, &Value), span: Span) {
+        let finding = if matches!(op, ArithOp::Div | ArithOp::Rem) && *nums.1.kind() == NumKind::Const(0) {
             Diagnostic::new(codes::ARITHMETIC, "division by zero")
-                .at(at, "zero")
+                .at(sides.1.span, "zero")
                 .help("divide by another number")
         } else {
             Diagnostic::new(codes::ARITHMETIC, "the result may be more than 2^64 - 1")
                 .at(span, "may be too large")
-                .help("give params a range (`in 0..1000`), or cut a hash first: `flow.hash % 1000 * 2`")
+                .help(self.smaller(op, nums, sides))
         };
         self.report(finding);
+    }
+
+    /// What to write for arithmetic whose result may be too large.
+    fn smaller(&self, op: ArithOp, nums: (&Num, &Num), sides: (&Value, &Value)) -> String {
+        let (large, value, factor) = match (nums.0.kind(), nums.1.kind()) {
+            (_, NumKind::Const(factor)) => (nums.0, sides.0, *factor),
+            (NumKind::Const(factor), _) => (nums.1, sides.1, *factor),
+            _ => (nums.0, sides.0, 0),
+        };
+        let text = self.text(value.span);
+        let percent = (1..=100).contains(&factor);
+        match large.kind() {
+            NumKind::Window(_) => format!(
+                "leave `{text}` as it is, and compare it with a share: `> quota[net.src] / 100 * 80` is 80 %"
+            ),
+            NumKind::Lookup { .. } | NumKind::Else(..) if op == ArithOp::Mul && percent => {
+                format!("divide first: `{text} / 100 * {factor}` is {factor} %")
+            }
+            NumKind::Lookup { .. } | NumKind::Else(..) if op == ArithOp::Mul => {
+                format!("divide first (`{text} / 100 * 80`), or keep the product in the table")
+            }
+            NumKind::Lookup { .. } | NumKind::Else(..) => {
+                format!("cut it first (`{text} / 100`), or keep the result in the table")
+            }
+            NumKind::Param(_) => "give the param a range: `in 0..1000`".to_owned(),
+            NumKind::Hash(_) => format!("cut the hash first: `{text} % 1000`"),
+            _ => "make a side smaller first: divide it (`/ 100`), or cut it (`% 1000`)".to_owned(),
+        }
     }
 
     /// A value as a side of an operator. `None`: reported.

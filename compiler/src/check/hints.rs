@@ -36,6 +36,11 @@ const NO_SEGMENTS: &str = "`tcp.payload` is the payload of this packet; to look 
 const NO_NAMES: &str = "addresses are not resolved to names; write the address, or keep the names in a table";
 const NO_CHECK: &str = "checksums are not verified; the field itself is there without `.status`";
 
+const NO_WLAN: &str = "there are no fields of 802.11 and its radio headers; of frames that are bridged to Ethernet, test \
+    `eth.addr`, `ip` and what is above them";
+const NO_ERSPAN: &str =
+    "the headers of ERSPAN have no fields here; `gre.proto in {0x88be, 0x22eb}` is every packet with ERSPAN";
+
 /// The table.
 const HINTS: &[Hint] = &[
     write("tcp.seq", "tcp.seq_raw", RELATIVE),
@@ -179,6 +184,15 @@ const HINTS: &[Hint] = &[
     say("frame.coloring_rule.", "colours are Wireshark's own"),
     write("frame.caplen", "frame.cap_len", "the field is called"),
     write("frame.pkt_len", "frame.len", "the field is called"),
+    say("wlan", NO_WLAN),
+    say("wlan.", NO_WLAN),
+    say("wlan_", NO_WLAN),
+    say("radiotap", NO_WLAN),
+    say("radiotap.", NO_WLAN),
+    say("ppi", NO_WLAN),
+    say("ppi.", NO_WLAN),
+    say("erspan", NO_ERSPAN),
+    say("erspan.", NO_ERSPAN),
     write("icmp.proto", "icmp", "the protocol is called"),
     write("icmp6", "icmpv6", "the protocol is called"),
     write("ip6", "ipv6", "the protocol is called"),
@@ -251,6 +265,30 @@ const APPLICATIONS: &[(&str, &str)] = &[
     ("eapol", "eth.type == 0x888e"),
     ("ptp", "eth.type == 0x88f7"),
     ("rarp", "eth.type == 0x8035"),
+    ("amqp", "tcp.port == 5672"),
+    ("bacnet", "udp.port == 47808"),
+    ("bfd", "udp.port in {3784, 4784}"),
+    ("capwap", "udp.port in {5246, 5247}"),
+    ("cflow", "udp.port in {2055, 4739}"),
+    ("coap", "udp.port in {5683, 5684}"),
+    ("diameter", "l4.port == 3868"),
+    ("enip", "l4.port == 44818"),
+    ("gtpv2", "udp.port == 2123"),
+    ("hsrp", "udp.port == 1985"),
+    ("kafka", "tcp.port == 9092"),
+    ("l2tp", "udp.port == 1701"),
+    ("lisp", "udp.port == 4341"),
+    ("mongo", "tcp.port == 27017"),
+    ("nfs", "l4.port == 2049"),
+    ("openvpn", "l4.port == 1194"),
+    ("pptp", "tcp.port == 1723"),
+    ("rpc", "l4.port == 111"),
+    ("rsvp", "net.proto == 46"),
+    ("s7comm", "tcp.port == 102"),
+    ("sflow", "udp.port == 6343"),
+    ("teredo", "udp.port == 3544"),
+    ("tzsp", "udp.port == 37008"),
+    ("xmpp", "tcp.port in {5222, 5269}"),
 ];
 
 /// What to write for this name.

@@ -7,7 +7,7 @@ use super::suggest::did_you_mean;
 use super::terms::field_term;
 use super::value::{Const, Kind, Value};
 use super::{Checker, hints};
-use crate::fields::{App, Layer, Source};
+use crate::fields::{App, FIELDS, Layer, Source, Ty};
 use crate::hir::Pred;
 use mrule_grammar::codes::names as codes;
 use mrule_grammar::diagnostic::Diagnostic;
@@ -98,7 +98,12 @@ impl Checker<'_> {
         let finding = Diagnostic::new(codes::UNKNOWN, format!("there is no field or name `{path}`"))
             .at(span, "unknown");
         let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
-        let near: Vec<&str> = near.iter().map(String::as_str).collect();
+        let own = fields_beside(path);
+        let protocol = path.split('.').next().unwrap_or(path);
+        // A protocol with few fields lists them: `ip.flags` is no `vxlan.flags`.
+        let of_protocol = |name: &str| name.split('.').next() == Some(protocol);
+        let fits = |name: &&str| own.is_none() || of_protocol(name) || path.ends_with(&format!(".{name}"));
+        let near: Vec<&str> = near.iter().map(String::as_str).filter(fits).collect();
         let dotted = path.contains('.');
         // `ff`, `c0a8`: bytes, as Wireshark reads them beside a slice.
         let hexadecimal = path.len().is_multiple_of(2) && path.bytes().all(|b| b.is_ascii_hexdigit());
@@ -107,7 +112,9 @@ impl Checker<'_> {
             None if hexadecimal => finding.help("bytes are written with colons: `c0:a8`"),
             Some(help) if dotted => finding.help(help),
             Some(help) => finding.help(format!("{help} text stands in quotes: `\"{path}\"`")),
-            None if dotted => finding.help("`mirrorc fields` lists all fields"),
+            None if dotted => {
+                finding.help(own.unwrap_or_else(|| "`mirrorc fields` lists all fields".to_owned()))
+            }
             None => finding.help(format!(
                 "declare it (`let {path} = ...`), or see `mirrorc fields`; text stands in quotes: `\"{path}\"`"
             )),
@@ -119,4 +126,22 @@ impl Checker<'_> {
         };
         self.report(finding);
     }
+}
+
+/// The greatest number of fields of a protocol that a help text lists.
+const MAX_LISTED: usize = 6;
+
+/// The fields of the protocol of an unknown field, and where its other bytes are. `None`: it is no
+/// protocol, or has too many fields to list.
+fn fields_beside(path: &str) -> Option<String> {
+    let (protocol, _) = path.split_once('.')?;
+    let all = || FIELDS.iter().filter(|field| field.name.split('.').next() == Some(protocol));
+    let bytes = all().find(|field| field.name == protocol && field.ty == Ty::Protocol)?;
+    let names: Vec<String> = all().map(|field| format!("`{}`", field.name)).collect();
+    let other = match bytes.source {
+        Source::Protocol { header: Some(_), .. } => format!("`{protocol}[4:2]`"),
+        _ => "`frame[38:4]`".to_owned(),
+    };
+    (names.len() <= MAX_LISTED)
+        .then(|| format!("its protocol has {}; other bytes are slices, such as {other}", names.join(", ")))
 }

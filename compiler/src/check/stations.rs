@@ -62,6 +62,10 @@ const OTHERS: &[(&str, &str)] = &[
 /// The longest name of a network interface (Linux, IFNAMSIZ - 1).
 const MAX_INTERFACE: usize = 15;
 
+/// What to write for a link-local address.
+const NO_ZONE: &str = "a link-local address means a host of one link, and a station names no link (`%eth1`): write \
+    another address of the host, or send copies out of the link itself: `interface eth1`";
+
 impl Checker<'_> {
     /// All stations.
     pub fn stations(&mut self) -> Vec<hir::Station> {
@@ -253,6 +257,7 @@ impl Checker<'_> {
                 return None;
             }
         };
+        self.taken_literally(path, word, true);
         self.conversions(path, word).then(|| path.to_owned())
     }
 
@@ -293,7 +298,10 @@ impl Checker<'_> {
             ExprKind::Path(name) if name == "stdout" => return Some(None),
             ExprKind::Literal(Literal::String(text)) => match std::str::from_utf8(text) {
                 Ok("-") => return Some(None),
-                Ok(path) if !path.is_empty() && !path.contains('\0') => return Some(Some(path.to_owned())),
+                Ok(path) if !path.is_empty() && !path.contains('\0') => {
+                    self.taken_literally(path, word, false);
+                    return Some(Some(path.to_owned()));
+                }
                 _ => {}
             },
             _ => {}
@@ -313,16 +321,23 @@ impl Checker<'_> {
             Some(constant) => match constant.as_ipv6() {
                 Some(ip) => IpAddr::V6(ip).to_canonical(),
                 None => {
-                    self.bad_word(word, "an address", &form);
+                    let zone = matches!(&constant, Const::Text(text) if text.contains(&b'%'));
+                    self.bad_word(word, "an address", if zone { NO_ZONE } else { &form });
                     return None;
                 }
             },
             None => {
-                let help = "names are not resolved; write the address: 192.0.2.10";
+                let zone = self.text(word.span).contains('%');
+                let help =
+                    if zone { NO_ZONE } else { "names are not resolved; write the address: 192.0.2.10" };
                 self.bad_word(word, "an address", help);
                 return None;
             }
         };
+        if matches!(host, IpAddr::V6(ip) if ip.is_unicast_link_local()) {
+            self.bad_word(word, "an address that a route leads to", NO_ZONE);
+            return None;
+        }
         if host.is_unspecified() || host == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
             self.bad_word(word, "the address of a host", &form);
             return None;

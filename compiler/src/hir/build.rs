@@ -106,7 +106,11 @@ impl Num {
             }
             ArithOp::Add => left.max.checked_add(right.max)?,
             ArithOp::Mul => left.max.checked_mul(right.max)?,
-            ArithOp::Sub | ArithOp::Div => left.max,
+            ArithOp::Sub => left.max,
+            ArithOp::Div => match right.kind {
+                NumKind::Const(divisor) => left.max.checked_div(divisor)?,
+                _ => left.max,
+            },
             ArithOp::Rem => left.max.min(right.max.saturating_sub(1)),
         };
         if let (&NumKind::Const(a), &NumKind::Const(b)) = (&left.kind, &right.kind) {

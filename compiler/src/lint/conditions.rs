@@ -227,7 +227,7 @@ fn header(layer: Layer, bits: u64) -> String {
     if layer == Layer::Inner { format!("inner.{name}") } else { name }
 }
 
-fn match_clause(tree: &ast::Rule) -> Option<(Span, &Expr)> {
+pub(super) fn match_clause(tree: &ast::Rule) -> Option<(Span, &Expr)> {
     tree.clauses.iter().find_map(|clause| match clause {
         Clause::Match { expr, .. } => Some((expr.span, expr)),
         _ => None,

@@ -9,6 +9,7 @@ use crate::sets::Intervals;
 use mrule_grammar::codes::lints;
 
 mod properties;
+mod texts;
 
 fn lint(program: &Program, files: &[(FileId, File)]) -> Vec<Diagnostic> {
     super::lint(program, files, &CompileBudget::default()).unwrap()
@@ -65,7 +66,7 @@ fn program(rules: Vec<Rule>, limits: Vec<Rule>) -> Program {
     let station = |name: &str| hir::Station {
         name: name.into(),
         span: Span::default(),
-        target: hir::Target::Interface { name: name.into() },
+        target: hir::Target::Pipe { path: Some(name.into()) },
         limit: None,
     };
     Program { rules, limits, stations: vec![station("a"), station("b")], ..Program::default() }

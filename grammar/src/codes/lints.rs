@@ -161,3 +161,61 @@ rule web { match tcp.port == 80  snaplen 128  to ids }
 limit small { match tcp.srcport == 80  snaplen headers }
 ```"#,
 });
+
+/// A rule that loses the packets before an application is recognised.
+pub const BEFORE_RECOGNITION: Code = Code(&CodeInfo {
+    id: "W0908",
+    title: "packets before recognition are lost",
+    explain: r#"`app` is `undecided` until the first bytes of a connection have shown the application. So `app == http` does not
+hold for TCP's handshake, nor for other packets before that. If only the answer shows the application, it does not hold
+for the request either. This rule asks for all packets of a connection, but for those.
+
+```text
+station lake { pcapng "lake.pcapng" }
+rule web { match app == http  snaplen full  to lake }
+```
+
+A rule with `undecided` asks for whole connections, and also for the first packets of other flows:
+
+```mrule
+station lake { pcapng "lake.pcapng" }
+rule web { match app in {http, undecided}  snaplen full  to lake }
+```
+
+If the packets before recognition are not wanted, say so:
+
+```mrule
+station lake { pcapng "lake.pcapng" }
+rule web { match app == http and app != undecided  snaplen full  to lake }
+```
+
+There is no warning if another rule for the same stations can ask for these packets, nor if the rule tests something that
+changes within a connection (flags, lengths, payload, messages). There is none for limits, `when`, `unless` and triggers:
+a limit that does not hold yet leaves a copy whole, and a trigger is raised when the application is recognised."#,
+});
+
+/// A slice whose receiver cannot know where it begins.
+pub const SLICE_START: Code = Code(&CodeInfo {
+    id: "W0909",
+    title: "receiver misreads a slice",
+    explain: r#"The stations `interface`, `vxlan`, `gre`, `erspan2` and `tzsp` do not report where a copy begins. Their receiver takes
+the first byte of each copy for the start of an Ethernet header. A slice that begins behind byte 0 is decoded as
+something else.
+
+```text
+station ids { vxlan 192.0.2.10 vni 77 }
+rule heads { match ip  snaplen bytes 14..34  to ids }
+```
+
+Ask for the bytes from the start, or send the slice to a station that reports where it begins: `pcapng`, `pipe`,
+`geneve`.
+
+```mrule
+station ids  { vxlan 192.0.2.10 vni 77 }
+station lake { pcapng "lake.pcapng" }
+rule heads  { match ip  snaplen 34            to ids }
+rule slices { match ip  snaplen bytes 14..34  to lake }
+```
+
+There is no warning if the rule tests a tunnel or MPLS: behind those headers, an Ethernet header may begin."#,
+});

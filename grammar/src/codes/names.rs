@@ -337,6 +337,13 @@ let a = frame.len / 2 > 100
 let b = 10 - 5
 let c = flow.hash % 1000 * 2 > 5
 let d = ip.len - 40 > 5
+```
+
+Windows and values of maps can be large, so a product with them may not fit. To compare with a share, divide first:
+
+```mrule
+table quota : map<ip, size>
+trigger near by net.src { when sum(frame.len) per 1h > quota[net.src] / 100 * 80  hold 1h }
 ```"#,
 });
 

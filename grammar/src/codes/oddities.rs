@@ -65,3 +65,25 @@ station ids { interface eth1 }
 rule all { match any  snaplen full  to ids }
 ```"#,
 });
+
+/// A path that looks as if a shell would expand it, or as if the file were compressed.
+pub const LITERAL_PATH: Code = Code(&CodeInfo {
+    id: "W0955",
+    title: "path is taken literally",
+    explain: r#"No shell reads a path: `~`, `$HOME` and `${NAME}` stay in the file's name. Files are not compressed, whatever their
+names end in.
+
+```text
+station lake { pcapng "$HOME/lake.pcapng" }
+station old  { pcapng "old.pcapng.gz" }
+rule all { match any  snaplen full  to lake, old }
+```
+
+```mrule
+station lake { pcapng "/var/captures/lake.pcapng" }
+station old  { pcapng "old.pcapng" }
+rule all { match any  snaplen full  to lake, old }
+```
+
+Compress files after they are rotated. For a directory whose name begins with `~`, write `./~name`."#,
+});

@@ -8,7 +8,7 @@ use super::literal::{Mistake, Refused};
 use super::report::no_quantifier;
 use super::{Pair, Rule};
 use crate::ast::{ArithOp, Expr, ExprKind, Literal, SetElement, Slice};
-use crate::codes::syntax;
+use crate::codes::{later, syntax};
 use crate::diagnostic::Diagnostic;
 use crate::span::{Span, Spanned};
 use crate::{parse::literal, words};
@@ -283,6 +283,10 @@ impl Builder<'_> {
         if is_name && word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
             return Expr { span, kind: ExprKind::Path(word.to_string()) };
         }
+        // `fe80::1%eth1`: the checker says what to write instead.
+        if word.split_once('%').is_some_and(|(address, _)| address.parse::<std::net::Ipv6Addr>().is_ok()) {
+            return Expr { span, kind: ExprKind::Path(word.to_string()) };
+        }
         let digits = word.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'/'));
         if digits && word.contains(':') {
             return self.literal(literal::colons(word), span);
@@ -299,6 +303,13 @@ impl Builder<'_> {
         );
         Expr { span, kind: ExprKind::Broken }
     }
+}
+
+/// Reports a pool, which has commas between its stations.
+pub(super) fn no_pool(span: Span) -> Diagnostic {
+    Diagnostic::new(later::STATIONS, "the station kind `pool` is not available yet")
+        .at(span, "not available yet")
+        .help("a rule can name several stations, and each gets every copy: `to b, c`")
 }
 
 /// The diagnostic of a comma that is missing, wrong or superfluous.

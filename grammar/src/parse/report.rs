@@ -4,6 +4,7 @@
 //! later line, the token before the missing part.
 
 use super::Rule;
+use super::operand::no_pool;
 use super::scan::Scan;
 use super::sink::Sink;
 use super::tokens::{Kind, Token, tokens};
@@ -84,6 +85,9 @@ impl Report<'_> {
         {
             return no_quantifier(word, sink.span(token.range.clone()));
         }
+        if let Some(pool) = self.pool(&list, &around) {
+            return no_pool(sink.span(pool));
+        }
         let ended_by_semicolon =
             around.before.as_ref().filter(|_| around.found.is_none() && around.before() == ";");
         if let Some((token, _)) = around.found.as_ref().or(ended_by_semicolon)
@@ -97,6 +101,14 @@ impl Report<'_> {
             };
         }
         self.plain(&around, sink)
+    }
+
+    /// The place of the word `pool` in `pool a, b`, whose comma is not the mistake.
+    fn pool(&self, list: &[Token], around: &Around) -> Option<Range<usize>> {
+        let word = |token: &Token| self.scan.text.get(token.range.clone()).unwrap_or("");
+        let kind = list.iter().skip_while(|token| word(token) != "{").nth(1)?;
+        let is_pool = self.place == ParseContext::Item("station") && around.found() == ",";
+        (is_pool && word(kind) == "pool").then(|| kind.range.clone())
     }
 
     /// The message for a mistake without a name.

@@ -395,3 +395,34 @@ fn triggers_that_cannot_be() {
     with("t == 1", "E0107", "t");
     with("t[2001:db8::1]", "E0305", "2001:db8::1");
 }
+
+#[test]
+fn paths_that_a_shell_would_expand_and_compressed_names_are_warned_of() {
+    let told = |station: &str| {
+        findings(&build(&format!("station s {{ {station} }}\nrule r {{ match any snaplen full to s }}")))
+    };
+    for path in
+        ["\"$HOME/a.pcapng\"", "\"~/a.pcapng\"", "\"/var/${NAME}/a.pcapng\"", "\"a.pcapng.gz\"", "\"~/a.gz\""]
+    {
+        assert_eq!(told(&format!("pcapng {path}")), [("W0955", path.to_owned())]);
+    }
+    assert_eq!(told("pipe \"~/copies\""), [("W0955", "\"~/copies\"".to_owned())]);
+    for path in
+        ["\"./~a/b.pcapng\"", "\"a~/b.pcapng\"", "\"cost$.pcapng\"", "\"a.gz.pcapng\"", "\"$5.pcapng\""]
+    {
+        assert_eq!(told(&format!("pcapng {path}")), []);
+    }
+    assert_eq!(told("pipe \"a.gz\""), [], "the reader may expect anything");
+}
+
+#[test]
+fn link_local_hosts_need_a_link() {
+    for host in ["fe80::1", "fe80::1%eth1", "\"fe80::1%eth1\""] {
+        let text = format!("station s {{ gre {host} }}\nrule r {{ match any snaplen full to s }}");
+        let built = wrong(&text, &[("E0221", host)]);
+        assert!(built.diagnostics[0].help.as_deref().unwrap().contains("`interface eth1`"));
+    }
+    assert!(
+        build("station s { gre fd00::1 }\nrule r { match any snaplen full to s }").diagnostics.is_empty()
+    );
+}

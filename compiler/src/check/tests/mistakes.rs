@@ -241,3 +241,34 @@ fn what_is_to_come_says_so() {
         assert!(finding.help.is_some());
     }
 }
+
+#[test]
+fn a_name_of_wireshark_is_one_error_in_any_spelling() {
+    refused("radius.User_Name == \"x\"", "E0102", "radius.User_Name");
+    refused("Tcp.Port == 80", "E0012", "Tcp.Port");
+    refused("Tcp.Prot == 80", "E0101", "Tcp.Prot");
+}
+
+/// The help of the only finding about a condition.
+#[track_caller]
+fn advice(expr: &str) -> String {
+    let built = build(&format!("{STATION}rule r {{ match {expr}\n snaplen full to ids }}"));
+    assert_eq!(built.diagnostics.len(), 1, "{expr}\n{:#?}", built.diagnostics);
+    built.diagnostics[0].help.clone().unwrap()
+}
+
+#[test]
+fn unknown_fields_get_the_advice_of_their_protocol() {
+    assert!(advice("vxlan.flags == 1").contains("its protocol has `vxlan`, `vxlan.vni`;"));
+    assert!(advice("gre.key == 1").contains("`gre.proto`; other bytes are slices, such as `frame"));
+    assert!(advice("esp.spi == 1").contains("its protocol has `esp`"));
+    assert!(advice("icmp.ident == 1").contains("`icmp[4:2]`"));
+    assert!(advice("erspan.vlan == 1").contains("`gre.proto in {0x88be, 0x22eb}`"));
+    for wireless in
+        ["wlan", "wlan.addr == 00:11:22:33:44:55", "wlan_radio.channel == 1", "radiotap.length == 1"]
+    {
+        assert!(advice(wireless).contains("no fields of 802.11"), "{wireless}");
+    }
+    assert!(advice("vxlan.vnid == 1").contains("did you mean `vxlan.vni`?"));
+    assert!(advice("capwap.header").contains("udp.port in {5246, 5247}"));
+}

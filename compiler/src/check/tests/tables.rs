@@ -261,3 +261,25 @@ fn pairs_without_order() {
     wrong("table t : map<unordered (ip, mac), uint>", &[("E0202", "(ip, mac)")]);
     wrong("table t : set<unordered (ip, ip, ip)>", &[("E0202", "(ip, ip, ip)")]);
 }
+
+#[test]
+fn products_with_windows_and_map_values_say_how_to_compare_a_share() {
+    let with = |when: &str| {
+        let text = format!(
+            "{STATION}table quota : map<ip, size>\ntrigger t by net.src {{ when {when}  hold 1h }}\n\
+             rule r {{ match t snaplen full to ids }}"
+        );
+        build(&text)
+    };
+    let wrong = with("sum(frame.len) per 1h * 100 > quota[net.src] * 80");
+    let help: Vec<_> = wrong.diagnostics.iter().map(|d| d.help.clone().unwrap()).collect();
+    assert_eq!(
+        help,
+        [
+            "leave `sum(frame.len) per 1h` as it is, and compare it with a share: `> quota[net.src] / 100 * 80` is 80 %",
+            "divide first: `quota[net.src] / 100 * 80` is 80 %",
+        ]
+    );
+    let right = with("sum(frame.len) per 1h > quota[net.src] / 100 * 80");
+    assert!(right.diagnostics.is_empty(), "{:#?}", right.diagnostics);
+}
