@@ -244,6 +244,8 @@ pub enum Facet {
     TlsVersion,
     /// `tls.handshake.extensions_alpn_str`
     TlsAlpn,
+    /// `quic.version`
+    QuicVersion,
     /// `dns.qry.name`
     DnsName,
     /// `dns.qry.type`
@@ -259,7 +261,12 @@ impl Facet {
     pub const fn is_number(self) -> bool {
         matches!(
             self,
-            Facet::HttpCode | Facet::TlsVersion | Facet::DnsType | Facet::DnsResponse | Facet::DnsRcode
+            Facet::HttpCode
+                | Facet::TlsVersion
+                | Facet::QuicVersion
+                | Facet::DnsType
+                | Facet::DnsResponse
+                | Facet::DnsRcode
         )
     }
 
@@ -274,6 +281,7 @@ impl Facet {
             | Facet::HttpCode
             | Facet::HttpContentType => App::Http,
             Facet::TlsServerName | Facet::TlsVersion | Facet::TlsAlpn => App::Tls,
+            Facet::QuicVersion => App::Quic,
             Facet::DnsName | Facet::DnsType | Facet::DnsResponse | Facet::DnsRcode => App::Dns,
         }
     }

@@ -26,6 +26,8 @@ pub struct Uses {
     pub tls: bool,
     /// Fields of DNS messages.
     pub dns: bool,
+    /// Fields of QUIC packets.
+    pub quic: bool,
     /// Patterns in streams.
     pub streams: bool,
     /// Triggers that conditions raise: packets are then evaluated one after the other.
@@ -195,7 +197,7 @@ impl Program {
             uses.triggers |= trigger.when.is_some();
             uses.flows |= matches!(trigger.scope, Scope::Flow(_));
         }
-        uses.flows |= uses.app || uses.http || uses.tls || uses.dns || uses.streams;
+        uses.flows |= uses.contents() || uses.streams;
         uses
     }
 }
@@ -204,11 +206,17 @@ impl Program {
 const FLOW_BITS: u64 = bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN;
 
 impl Uses {
+    /// Whether the applications of flows must be known.
+    pub fn contents(&self) -> bool {
+        self.app || self.http || self.tls || self.dns || self.quic
+    }
+
     fn facet(&mut self, facet: Facet) {
         match facet.app() {
             App::Http => self.http = true,
             App::Tls => self.tls = true,
             App::Dns => self.dns = true,
+            App::Quic => self.quic = true,
             _ => {}
         }
     }

@@ -28,6 +28,7 @@ mod http;
 mod order;
 mod out;
 mod pool;
+mod quic;
 mod tls;
 
 pub use counts::{Gaps, Messages, StreamCounts};
@@ -160,6 +161,7 @@ enum Reader {
     Http(http::Reader),
     Tls(tls::Reader),
     Dns(dns::Reader),
+    Quic(quic::Reader),
     /// Bytes are missing. Reading begins anew at the next segment that begins with a message.
     Lost,
     /// No messages are read any more.
@@ -173,7 +175,7 @@ impl Streams {
     /// Whether a program looks into streams at all.
     pub(crate) fn looks(program: &Program) -> bool {
         let uses = program.uses();
-        uses.streams || uses.app || uses.http || uses.tls || uses.dns
+        uses.streams || uses.contents()
     }
 
     /// Notes that the table already has flows whose contents were not searched.
@@ -221,7 +223,7 @@ impl Streams {
             flows,
             late: false,
             shared: Shared {
-                wants_app: uses.app || uses.http || uses.tls || uses.dns,
+                wants_app: uses.contents(),
                 automaton,
                 looks_for: program.streams.iter().map(|pattern| pattern.kind.clone()).collect(),
                 uses: uses.clone(),
@@ -337,13 +339,16 @@ impl Shared {
             App::Http if self.uses.http => Reader::Http(http::Reader::default()),
             App::Tls if self.uses.tls => Reader::Tls(tls::Reader::default()),
             App::Dns if self.uses.dns => Reader::Dns(dns::Reader::default()),
+            App::Quic if self.uses.tls || self.uses.quic => {
+                Reader::Quic(quic::Reader::new(self.uses.quic, self.uses.tls))
+            }
             _ => Reader::Over,
         }
     }
 
     /// Whether both programs look for the same beside patterns.
     fn uses_alike(&self, other: &Shared) -> bool {
-        let what = |uses: &Uses| (uses.app, uses.http, uses.tls, uses.dns, uses.streams);
+        let what = |uses: &Uses| (uses.app, uses.http, uses.tls, uses.dns, uses.quic, uses.streams);
         what(&self.uses) == what(&other.uses)
     }
 }

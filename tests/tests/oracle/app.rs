@@ -35,6 +35,8 @@ const MESSAGES: &[&str] = &[
     r#"tls.handshake.extensions_server_name contains "example""#,
     "tls.handshake.version == 0x0303",
     r#"tls.handshake.extensions_alpn_str == "h2""#,
+    "quic.version == 1",
+    "quic.version == 0x6b3343cf",
     r#"dns.qry.name == "web.example""#,
     r#"dns.qry.name contains "wild""#,
     "dns.qry.type == 28",

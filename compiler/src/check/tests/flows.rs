@@ -183,7 +183,7 @@ fn what_messages_say() {
     refused("dns.flags.response", "E0109", "dns.flags.response");
     refused("http.hots == \"a\"", "E0101", "http.hots");
     assert!(refused("http.referer == \"a\"", "E0302", "http.referer").contains("`http.user_agent`"));
-    assert!(refused("quic.version", "E0302", "quic.version").contains("`app == quic`"));
+    assert!(refused("quic.spin_bit", "E0302", "quic.spin_bit").contains("`app == quic`"));
     for (items, expr, caret) in [
         ("param p : uint = 5", "http.response.code == p", "http.response.code == p"),
         ("param p : uint = 5", "http.response.code in {200, p}", "p"),

@@ -226,7 +226,7 @@ fn what_is_to_come_says_so() {
         ("http.referer contains \"x\"", "E0302"),
         ("inner.dns", "E0302"),
         ("tls.handshake.ciphersuite == 1", "E0302"),
-        ("quic.version == 1", "E0302"),
+        ("quic.spin_bit == 1", "E0302"),
         ("http.host == frame.interface_name", "E0302"),
         ("http.response.code == dns.qry.type", "E0302"),
         ("http.host[0:3] == \"www\"", "E0302"),

@@ -110,7 +110,7 @@ fn state(policy: &Policy, about: &FlowAbout, now: i64) -> FlowState {
         server: end(1, server),
         vlans: about.name.vlans.into_iter().flatten().filter(|tag| *tag != 0).collect(),
         id: about.name.id,
-        app: (uses.app || uses.http || uses.tls || uses.dns).then(|| about.app.name()),
+        app: uses.contents().then(|| about.app.name()),
         packets: about.packets.iter().sum(),
         bytes: about.bytes.iter().sum(),
         first: time_text(about.first),

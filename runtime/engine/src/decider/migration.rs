@@ -126,7 +126,7 @@ pub fn streams_begin_anew(old: &Program, new: &Program) -> bool {
     let kinds = |program: &Program| program.streams.iter().map(|p| p.kind.clone()).collect::<Vec<_>>();
     let what = |program: &Program| {
         let uses = program.uses();
-        (uses.app, uses.http, uses.tls, uses.dns, uses.streams)
+        (uses.app, uses.http, uses.tls, uses.dns, uses.quic, uses.streams)
     };
     Streams::looks(new) && (kinds(old) != kinds(new) || what(old) != what(new))
 }

@@ -172,7 +172,7 @@ impl Job<'_, '_> {
         let messages = match dir.reader {
             Reader::Waiting => self.shared.wants_app && content.app == App::Undecided && !dir.closed,
             Reader::Over => false,
-            Reader::Http(_) | Reader::Tls(_) | Reader::Dns(_) | Reader::Lost => true,
+            Reader::Http(_) | Reader::Tls(_) | Reader::Dns(_) | Reader::Quic(_) | Reader::Lost => true,
         };
         search || messages
     }
@@ -229,6 +229,7 @@ impl Job<'_, '_> {
             Reader::Tls(_) | Reader::Lost | Reader::Over => false,
             // Over UDP, each datagram is a message.
             Reader::Dns(_) => self.segment.proto == UDP,
+            Reader::Quic(_) => true,
         };
         if !reads {
             self.lose(content, d);
@@ -364,6 +365,8 @@ impl Job<'_, '_> {
                 ParserState::Continue
             }
             Reader::Dns(reader) => reader.take(&mut dir.part, bytes, &mut out),
+            Reader::Quic(_) if self.segment.continues => ParserState::Continue,
+            Reader::Quic(reader) => reader.take(&mut dir.part, bytes, self.segment.from_client, &mut out),
             Reader::Waiting | Reader::Lost | Reader::Over => ParserState::Continue,
         };
         let over = match going {

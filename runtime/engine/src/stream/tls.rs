@@ -13,7 +13,7 @@ use tls_parser::{TlsExtension, parse_tls_extension, parse_tls_handshake_client_h
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
+pub(super) const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 
 /// The reader of one direction.
@@ -126,7 +126,7 @@ pub(super) fn is_record(bytes: &[u8]) -> bool {
 }
 
 /// Reads a hello with its type and length. Returns false when the bytes are no hello.
-fn hello(message: &[u8], out: &mut Out) -> bool {
+pub(super) fn hello(message: &[u8], out: &mut Out) -> bool {
     let body = message.get(4..).unwrap_or(&[]);
     let (version, extensions) = if message.first() == Some(&CLIENT_HELLO) {
         match parse_tls_handshake_client_hello(body) {

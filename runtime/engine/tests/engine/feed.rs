@@ -25,6 +25,7 @@ pub const HTTP: &[Facet] = &[
     Facet::HttpContentType,
 ];
 pub const TLS: &[Facet] = &[Facet::TlsServerName, Facet::TlsVersion, Facet::TlsAlpn];
+pub const QUIC: &[Facet] = &[Facet::QuicVersion];
 pub const DNS: &[Facet] = &[Facet::DnsName, Facet::DnsType, Facet::DnsResponse, Facet::DnsRcode];
 
 pub fn contains(bytes: &[u8]) -> StreamKind {
@@ -90,7 +91,7 @@ impl Feed {
             .filter(|&id| self.context.found(0, mrule_compiler::hir::StreamId(id as u32)))
             .collect();
         let mut said = Vec::new();
-        for &facet in HTTP.iter().chain(TLS).chain(DNS) {
+        for &facet in HTTP.iter().chain(TLS).chain(QUIC).chain(DNS) {
             said.extend(self.context.facets(0, facet).map(|value| match value {
                 FacetValue::Num(n) => (facet, n.to_string()),
                 FacetValue::Text(text) => (facet, String::from_utf8_lossy(text).into_owned()),

@@ -11,4 +11,5 @@ mod stream_apps;
 mod stream_gaps;
 mod stream_messages;
 mod stream_order;
+mod stream_quic;
 mod triggers;
