@@ -36,6 +36,10 @@ pub fn mirrorc_with(args: &[&str], input: &[u8], look: Look) -> Run {
     }
 }
 
+/// What to do about a recording that is missing or differs.
+const RECORD: &str = "if the output below is right, record it by \
+                      `UPDATE=1 cargo test --workspace --test language`, and read the difference";
+
 /// Compares a text with its recording, or writes the recording where `UPDATE` is set.
 pub fn compare(recording: &Path, now: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE").is_some() {
@@ -47,13 +51,13 @@ pub fn compare(recording: &Path, now: &str) -> Result<(), String> {
         return Ok(());
     }
     let then = std::fs::read_to_string(recording)
-        .map_err(|e| format!("cannot read {}: {e}\n+++ now\n{now}", recording.display()))?;
+        .map_err(|e| format!("cannot read {}: {e}; {RECORD}\n+++ now\n{now}", recording.display()))?;
     if then == now {
         return Ok(());
     }
     let difference = similar::TextDiff::from_lines(then.as_str(), now);
     let difference = difference.unified_diff().header("recorded", "now").to_string();
-    Err(format!("{} differs; UPDATE=1 records it anew\n{difference}", recording.display()))
+    Err(format!("{} differs; {RECORD}\n{difference}", recording.display()))
 }
 
 /// Panics where [`compare`] finds a difference, and shows it.

@@ -185,10 +185,12 @@ fn upwards(dir: &str, order: &[&str], found: &Sources) -> Vec<String> {
     let place = |name: &str| order.iter().position(|it| *it == name);
     let listed: BTreeSet<&str> = order.iter().copied().collect();
     let there: BTreeSet<&str> = found.modules.iter().map(String::as_str).collect();
-    let lacking = there.symmetric_difference(&listed).map(|name| {
-        format!(
-            "`{dir}`: the module `{name}` is in the sources or in CRATES of architecture.rs, but not in both"
-        )
+    let lacking = there.symmetric_difference(&listed).map(|name| match listed.contains(name) {
+        true => format!("`{dir}`: there is no module `{name}`: take it out of CRATES in architecture.rs"),
+        false => format!(
+            "`{dir}`: the module `{name}` has no place: add it to CRATES in architecture.rs, behind all modules \
+             that it imports (without a place, each of its imports is reported as upwards)"
+        ),
     });
     let upwards =
         found.arrows.iter().filter(|((from, to), _)| place(from) < place(to)).map(|((from, to), at)| {

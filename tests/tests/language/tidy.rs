@@ -52,7 +52,9 @@ fn none(wrong: &[String]) {
 fn rust_files_are_short() {
     let long = |(path, text): &(PathBuf, String)| {
         let lines = text.lines().count();
-        (lines >= MAX_LINES).then(|| format!("{} has {lines} lines", path.display()))
+        (lines >= MAX_LINES).then(|| {
+            format!("{} has {lines} lines, at least {MAX_LINES}: move a part into a module", path.display())
+        })
     };
     none(&texts(&["rs"]).iter().filter_map(long).collect::<Vec<_>>());
 }
@@ -81,8 +83,14 @@ fn rust_files_say_what_they_are_for() {
         });
         let lines = prose.count();
         match (empty, lines > MAX_HEAD) {
-            (true, _) => Some(format!("{} has no head comment", path.display())),
-            (_, true) => Some(format!("{} has a head comment of {lines} lines", path.display())),
+            (true, _) => Some(format!(
+                "{} has no head comment: begin it with `//!` lines: its job, its invariant, `(Rejected: ...)`",
+                path.display()
+            )),
+            (_, true) => Some(format!(
+                "{} has a head comment of {lines} lines, more than {MAX_HEAD}: shorten it",
+                path.display()
+            )),
             _ => None,
         }
     };
@@ -103,7 +111,12 @@ fn prose_ends_at_100_columns() {
             code ^= is_page && start.starts_with("```");
             let prose = if is_page { !code && !start.starts_with('|') } else { start.starts_with("//") };
             if prose && long(line) {
-                wrong.push(format!("{}:{}: {} columns", path.display(), at + 1, line.chars().count()));
+                wrong.push(format!(
+                    "{}:{}: {} columns, more than {MAX_COLUMNS}",
+                    path.display(),
+                    at + 1,
+                    line.chars().count()
+                ));
             }
         }
     }

@@ -4,9 +4,10 @@
 //! Every code of the table has a case. The first line of a case may be `# args: ...` with more
 //! arguments. (Rejected: asserting on parts of the output; what is not compared changes unseen.)
 
+use crate::tidy::texts;
 use mirrorc::report::{Report, text};
 use mirrorc::{Exit, Look};
-use mrule_grammar::codes::CODES;
+use mrule_grammar::codes::{CODES, Code};
 use mrule_grammar::span::SourceMap;
 use mrule_tests::cli::{Run, assert_recorded, compare, mirrorc};
 use std::collections::BTreeSet;
@@ -47,14 +48,34 @@ fn every_case_prints_exactly_what_is_recorded() {
         }
         wrong.extend(compare(&case.with_extension("stderr"), &run.stderr).err());
     }
-    assert!(wrong.is_empty(), "{}\n\nUPDATE=1 writes the recorded output anew", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_recording_is_without_its_case() {
     for recording in files("stderr") {
-        assert!(recording.with_extension("mrule").exists(), "{} is of no case", recording.display());
+        assert!(
+            recording.with_extension("mrule").exists(),
+            "{} has no .mrule file beside it: write or rename that file, or delete this one",
+            recording.display()
+        );
     }
+}
+
+#[test]
+fn every_code_is_in_the_list() {
+    let mut wrong = Vec::new();
+    for (path, text) in texts(&["rs"]).iter().filter(|(path, _)| path.starts_with("grammar/src/codes")) {
+        let ids = text.lines().filter_map(|line| line.trim().strip_prefix("id: \"")?.strip_suffix("\","));
+        for id in ids.filter(|id| Code::find(id).is_none()) {
+            wrong.push(format!(
+                "{}: {id} is not in the list `CODES` of grammar/src/codes.rs, so `check --explain {id}` does not \
+                 know it: add its constant there",
+                path.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -65,7 +86,11 @@ fn every_code_has_a_case_and_a_page() {
     generated.extend(["E0002", "E0403"]);
     let lacking: Vec<&str> =
         CODES.iter().map(|c| c.id()).filter(|c| !cases.contains(*c) && !generated.contains(c)).collect();
-    assert!(lacking.is_empty(), "no case in tests/ui for {lacking:?}");
+    assert!(
+        lacking.is_empty(),
+        "no case in tests/ui for {lacking:?}: write rules that give the code into tests/ui/CODE_WHAT.mrule \
+         (`w0901_let.mrule`), and record the output with UPDATE=1"
+    );
     let without: Vec<&str> = CODES.iter().filter(|c| c.0.explain.trim().is_empty()).map(|c| c.id()).collect();
     assert!(without.is_empty(), "nothing for `mirrorc check --explain` to say of {without:?}");
 }

@@ -139,7 +139,7 @@ fn spans(line: &str) -> impl Iterator<Item = &str> {
 fn find(table: &[Word], path: &Path, is_there: impl Fn(&str) -> bool, wrong: &mut Vec<String>, at: usize) {
     for (old, new, elsewhere) in table {
         if !elsewhere.iter().any(|other| path == Path::new(other)) && is_there(old) {
-            wrong.push(format!("{}:{at}: `{old}` is called: {new}", path.display()));
+            wrong.push(format!("{}:{at}: `{old}` is a replaced word; write instead: {new}", path.display()));
         }
     }
 }
