@@ -332,6 +332,8 @@ pub struct FlowView {
     pub idle: u64,
     /// A number that is unique to the flow, even among earlier and later flows with the same ends.
     pub id: u64,
+    /// 1 if a SYN or the content of the flow has shown which end is the client.
+    pub client_known: u64,
 }
 
 /// A packet's own key for a trigger.
@@ -477,7 +479,7 @@ const _: () = {
     assert!(size_of::<Stack>() == 64);
     assert!(size_of::<Head>() == 128);
     assert!(size_of::<Verdict>() == 16);
-    assert!(size_of::<FlowView>() == 19 * 8);
+    assert!(size_of::<FlowView>() == 20 * 8);
     assert!(size_of::<OwnKeyWords>() == 8 + 16 * MAX_KEY);
     assert!(size_of::<WindowEvent>() == 16);
 };

@@ -75,6 +75,7 @@ fn view(choices: &mut Choices) -> FlowView {
         is_new: choices.bits(1),
         established: choices.bits(1),
         midstream: choices.bits(1),
+        client_known: choices.bits(1),
         packets: count(choices),
         bytes: count(choices),
         client_packets: count(choices),

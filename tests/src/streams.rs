@@ -91,13 +91,19 @@ impl Segment {
 }
 
 /// For each segment, the stream offset of its first payload byte: from the SYN's sequence number,
-/// or from the first segment of its direction; before that it is below 0. And the directions in
+/// or from the first segment of its direction that is no empty keep-alive; before that it is below
+/// 0. And the directions in
 /// which that is not to be said: where SYN comes after others that it does not fit, as when the
 /// other end answers for a connection before.
 pub fn offsets(segments: &[Segment]) -> (Vec<i64>, BTreeSet<StreamDirection>) {
     let (mut bases, mut unclear) = (BTreeMap::new(), BTreeSet::new());
     let offset = |s: &Segment| {
-        let base = *bases.entry(s.direction()).or_insert(s.first);
+        let (base, alive) = bases.entry(s.direction()).or_insert((s.first, !s.syn));
+        if *alive && s.first == base.wrapping_add(1) {
+            *base = s.first;
+        }
+        *alive &= s.len == 0 && s.first == *base;
+        let base = *base;
         if s.syn && base != s.first {
             unclear.insert(s.direction());
         }

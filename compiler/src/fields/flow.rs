@@ -27,6 +27,8 @@ pub enum FlowSlot {
     Established,
     /// [`FlowView::midstream`]
     Midstream,
+    /// [`FlowView::client_known`]
+    ClientKnown,
     /// [`FlowView::packets`]
     Packets,
     /// [`FlowView::bytes`]
@@ -75,6 +77,7 @@ impl FlowSlot {
             FlowSlot::IsNew => flow.is_new,
             FlowSlot::Established => flow.established,
             FlowSlot::Midstream => flow.midstream,
+            FlowSlot::ClientKnown => flow.client_known,
             FlowSlot::Packets => flow.packets,
             FlowSlot::Bytes => flow.bytes,
             FlowSlot::ClientPackets => flow.client_packets,
@@ -99,6 +102,7 @@ impl FlowSlot {
             FlowSlot::IsNew => offset_of!(FlowView, is_new),
             FlowSlot::Established => offset_of!(FlowView, established),
             FlowSlot::Midstream => offset_of!(FlowView, midstream),
+            FlowSlot::ClientKnown => offset_of!(FlowView, client_known),
             FlowSlot::Packets => offset_of!(FlowView, packets),
             FlowSlot::Bytes => offset_of!(FlowView, bytes),
             FlowSlot::ClientPackets => offset_of!(FlowView, client_packets),
@@ -114,7 +118,7 @@ impl FlowSlot {
     /// Its greatest value.
     pub const fn max(self) -> u64 {
         match self {
-            FlowSlot::IsNew | FlowSlot::Established | FlowSlot::Midstream => 1,
+            FlowSlot::IsNew | FlowSlot::Established | FlowSlot::Midstream | FlowSlot::ClientKnown => 1,
             FlowSlot::App => App::NAMES.len() as u64 - 1,
             FlowSlot::Isn | FlowSlot::Lead => u32::MAX as u64,
             FlowSlot::Age | FlowSlot::Idle => i64::MAX as u64,

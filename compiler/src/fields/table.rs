@@ -167,6 +167,7 @@ pub const FIELDS: &[Field] = &[
     ours("flow.idle", Ty::Duration, flow(0, FlowSlot::Idle), "time since the flow's packet before this one; 0 for its first"),
     ours("flow.is_new", Ty::Bool, flow(0, FlowSlot::IsNew), "the first packet of its flow"),
     ours("flow.established", Ty::Bool, flow(0, FlowSlot::Established), "both ends have sent packets (TCP: the handshake is complete, or data went both ways)"),
+    ours("flow.client.known", Ty::Bool, flow(0, FlowSlot::ClientKnown), "a SYN or the content of the flow has shown which end is the client; otherwise ports tell, or who was seen first"),
     ours("flow.client.packets", Ty::Uint(48), flow(0, FlowSlot::ClientPackets), "packets from the client so far: the end that opened the flow"),
     ours("flow.client.bytes", Ty::Uint(48), flow(0, FlowSlot::ClientBytes), "bytes of frames from the client so far"),
     ours("flow.client.addr", Ty::Ip, Source::Sided(&[("ip.src", bit::FROM_CLIENT), ("ip.dst", bit::FROM_SERVER), ("ipv6.src", bit::FROM_CLIENT), ("ipv6.dst", bit::FROM_SERVER)]), "IP address of the client: the end that opened the flow"),

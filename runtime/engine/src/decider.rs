@@ -29,7 +29,7 @@ use crate::memory::list;
 use crate::policy::Policy;
 use crate::stream::{StreamCounts, StreamLimits, Streams};
 use crate::trigger::{AHEAD, Outcome};
-use mrule_compiler::abi::{FlowView, Head, Packet, Verdict};
+use mrule_compiler::abi::{FlowView, Head, Packet, Verdict, bit};
 use mrule_compiler::batch::Batch;
 use mrule_compiler::context::{BatchContext, PacketContext};
 use mrule_compiler::dissect;
@@ -369,6 +369,16 @@ impl Tracker {
         self.flows.drain_ended(|flow| streams.forget(flow));
         let segment = self.flows.segment(&observed?, packet, head, view);
         let app = streams.observe(environment, i, &segment, context);
+        if let Some(client) = streams.client(&segment) {
+            self.flows.set_client(segment.flow, client);
+            let (head, view) = (context.heads.get_mut(i)?, context.flows.get_mut(i)?);
+            view.client_known = 1;
+            if segment.from_client != (client == segment.end) {
+                head.outer.bits ^= bit::FROM_CLIENT | bit::FROM_SERVER;
+                std::mem::swap(&mut view.client_packets, &mut view.server_packets);
+                std::mem::swap(&mut view.client_bytes, &mut view.server_bytes);
+            }
+        }
         if let Some(view) = context.flows.get_mut(i).filter(|view| view.app != app as u64) {
             view.app = app as u64;
             self.flows.set_app(segment.flow, app);

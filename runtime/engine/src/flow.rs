@@ -9,9 +9,11 @@
 //! - `entry`: one flow in 120 bytes; `index`: from keys to entries; `idle_buckets`: which flow has
 //!   been idle the longest.
 //! - `batch`: prefetches for a batch; `tcp`: sequence numbers and states; `view`: what a flow says
-//!   of a packet; `table`: handles one packet after the other.
+//!   of a packet; `table`: handles one packet after the other; `table/restart`: SYNs that may begin
+//!   another flow.
 
 mod batch;
+mod counts;
 mod entry;
 mod fragments;
 mod idle_buckets;
@@ -22,8 +24,9 @@ mod table;
 mod tcp;
 mod view;
 
+pub use counts::FlowCounts;
 pub use name::{End, FlowName, protocol};
-pub use table::{FlowAbout, FlowCounts, FlowTable, Slice};
+pub use table::{FlowAbout, FlowTable, Slice};
 
 /// A flow's place in the table. Another flow can take the place after the flow has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +72,8 @@ pub struct Segment<'a> {
     pub length: u32,
     /// The start of this direction's stream was not seen.
     pub midstream: bool,
+    /// A SYN or content has shown which end is the client.
+    pub client_known: bool,
     /// The packet is a fragment other than the first of its datagram: its payload begins no
     /// message.
     pub continues: bool,

@@ -119,6 +119,8 @@ struct Content {
     /// By the end that sends ([`Segment::end`]).
     dirs: [Dir; 2],
     methods: http::Methods,
+    /// The end that content has shown to be the client.
+    client: Option<usize>,
     /// Bytes are missing in the flow's messages, so responses may not match their requests.
     torn: bool,
     /// The flow began during the search, or is known to have begun before it.
@@ -136,7 +138,9 @@ struct Dir {
     /// The first bytes, until the application is known; then the part of an incomplete message.
     part: MessageBuffer,
     reader: Reader,
-    /// A segment was seen.
+    /// A packet was seen.
+    heard: bool,
+    /// Payload was seen.
     begun: bool,
     /// No more bytes of the direction are wanted.
     done: bool,
@@ -151,6 +155,8 @@ struct Dir {
     paused: bool,
     /// The first bytes seen may lie within a message.
     adrift: bool,
+    /// In mid-stream, the first segment had one byte: perhaps a keep-alive.
+    single: bool,
 }
 
 /// The reader of a direction's messages.
@@ -281,6 +287,16 @@ impl Streams {
         content.app
     }
 
+    /// The end that content has shown to be the client, if nothing has shown it before this
+    /// segment.
+    pub fn client(&self, segment: &Segment) -> Option<usize> {
+        if segment.client_known {
+            return None;
+        }
+        let block = self.blocks.get(segment.flow.index() / BLOCK)?.as_ref()?;
+        block.get(segment.flow.index() % BLOCK)?.client
+    }
+
     /// Takes the place of `other`, which knows the same flows for another program. If both programs
     /// look for the same, the search continues with all that `other` knew. Otherwise each flow
     /// begins anew at its next segment: patterns across that place are not found, and messages of
@@ -362,6 +378,7 @@ impl Content {
             gap: gap::GapState::default(),
             part: MessageBuffer::default(),
             reader: Reader::Waiting,
+            heard: false,
             begun: false,
             done: false,
             closed: false,
@@ -369,11 +386,13 @@ impl Content {
             late: false,
             paused: false,
             adrift: false,
+            single: false,
         };
         Content {
             app: App::Undecided,
             dirs: [dir(), dir()],
             methods: http::Methods::default(),
+            client: None,
             torn: false,
             known: false,
         }
@@ -389,7 +408,7 @@ impl Content {
     }
 
     fn free(&mut self, shared: &mut Shared) {
-        if self.dirs.iter().any(|dir| dir.begun) {
+        if self.dirs.iter().any(|dir| dir.heard) {
             self.dirs.iter_mut().for_each(|dir| dir.free(shared));
             *self = Content::new(&shared.automaton);
         }

@@ -13,3 +13,4 @@ mod dissect_tunnels;
 mod flows_outside;
 mod fuzz;
 mod prefilter;
+mod server_first;

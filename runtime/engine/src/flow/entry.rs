@@ -34,6 +34,10 @@ pub(super) mod flag {
     pub(crate) const ISN: u64 = 1 << (TAGS + 10);
     /// The lower end has sent payload.
     pub(crate) const DATA: u64 = 1 << (TAGS + 12);
+    /// Content has shown which end is the client.
+    pub(crate) const CONTENT: u64 = 1 << 54;
+    /// TCP: a SYN may have begun another connection (see `restart`).
+    pub(crate) const CANDIDATE: u64 = 1 << 55;
 
     /// Shifts a bit of the lower end to the same bit of this end.
     #[inline(always)]
@@ -44,6 +48,8 @@ pub(super) mod flag {
 
 const KEY: u64 = (1 << TAGS) - 1;
 const APP: u32 = 48;
+const APP_BITS: u64 = 0x3f;
+const _: () = assert!(App::NAMES.len() <= APP_BITS as usize + 1);
 const PREV: u32 = 56;
 const LINK: u64 = 0xff;
 const LINK_BITS: u32 = 8;
@@ -59,7 +65,8 @@ pub(super) struct Entry {
     pub active: u64,
     /// Time of the first packet, in nanoseconds since the Unix epoch.
     pub first: i64,
-    /// From the low bits: the key's tags, flags, the application (8 bits), 8 bits of `prev`.
+    /// From the low bits: the key's tags, flags, the application (6 bits), 2 more flags, 8 bits of
+    /// `prev`.
     tags: u64,
     /// Time of the last packet relative to `first` (the high 56 bits, signed), and 8 bits of
     /// `next`.
@@ -109,7 +116,7 @@ fn pieces(upper: u64, lower: u64) -> u32 {
 impl Entry {
     /// A flow at its first packet. It is in no list yet.
     pub(crate) fn new(key: &Key, from: usize, time: i64) -> Entry {
-        let client = if from == 1 { flag::HIGHER } else { 0 };
+        let client = if key.client(from) == 1 { flag::HIGHER } else { 0 };
         let tags = key.tags & KEY | flag::ALIVE | client;
         Entry { addresses: key.addresses, ports: key.ports, tags, first: time, ..Entry::default() }
     }
@@ -174,6 +181,12 @@ impl Entry {
         usize::from(self.has(flag::HIGHER))
     }
 
+    /// Makes an end the client.
+    pub(crate) fn set_client(&mut self, end: usize) {
+        self.clear(flag::HIGHER);
+        self.set(if end == 1 { flag::HIGHER } else { 0 });
+    }
+
     /// The protocol number.
     #[inline(always)]
     pub(crate) fn proto(&self) -> u8 {
@@ -183,11 +196,11 @@ impl Entry {
     /// The number of the application.
     #[inline(always)]
     pub(crate) fn app(&self) -> u8 {
-        (self.tags >> APP) as u8
+        (self.tags >> APP & APP_BITS) as u8
     }
 
     pub(crate) fn set_app(&mut self, app: App) {
-        self.tags = self.tags & !(0xff << APP) | (app as u64) << APP;
+        self.tags = self.tags & !(APP_BITS << APP) | (app as u64) << APP;
     }
 
     /// Time of the last packet.

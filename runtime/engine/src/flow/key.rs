@@ -6,6 +6,7 @@
 //! the key; two flows that collide would become one.)
 
 use mrule_compiler::abi::{Packet, Stack, bit};
+use std::cmp::Ordering;
 
 /// Packets that may have an id beside or instead of ports.
 const IDS: u64 = bit::ICMP_HDR | bit::ICMP6_HDR | bit::GRE | bit::VXLAN | bit::GENEVE;
@@ -50,6 +51,23 @@ impl Key {
             ports: self.ports | u64::from(id.unwrap_or(0)) << 32,
             tags: self.tags | vlans | identified,
             ..self
+        }
+    }
+
+    /// The end that is taken for the client while no SYN and no content shows it, in a flow whose
+    /// first packet `from` sent. A first packet of TCP without SYN shows nothing, so the ports
+    /// count: a server's is well known, or at least not ephemeral. (Rejected: ports of UDP; its
+    /// first packet is the first one sent, except at the start of a capture.)
+    pub(crate) fn client(&self, from: usize) -> usize {
+        let class = |end: u32| match self.ports >> (16 * end) & 0xffff {
+            0..1024 => 0,
+            1024..32768 => 1,
+            _ => 2,
+        };
+        match class(0).cmp(&class(1)) {
+            Ordering::Less if self.proto() == super::tcp::PROTO => 1,
+            Ordering::Greater if self.proto() == super::tcp::PROTO => 0,
+            _ => from,
         }
     }
 

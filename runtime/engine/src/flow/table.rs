@@ -5,6 +5,7 @@
 //! (Rejected: a sweep per batch, whose results would depend on that.)
 
 use super::batch;
+use super::counts::FlowCounts;
 use super::entry::{Entry, flag};
 use super::fragments::{self, First, Fragments};
 use super::idle_buckets::{Class, IdleBuckets};
@@ -17,8 +18,10 @@ use crate::memory::{NoMemory, list};
 use mrule_compiler::abi::{FlowView, Head, Packet, Stack, bit};
 
 mod query;
+mod restart;
 
 pub use query::{FlowAbout, Slice};
+use restart::{Belongs, Candidates};
 
 /// Number of packets that share a clock reading and a sweep.
 const TURN: u64 = 16;
@@ -26,36 +29,6 @@ const TURN: u64 = 16;
 const SWEPT: usize = 4;
 /// Number of flows younger than their bucket that an eviction passes by.
 const MEETINGS: usize = 64;
-
-crate::counters! {
-    /// Counters of packets and flows.
-    /// `created = active + ended + expired + evicted_young + evicted_established`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-    pub struct FlowCounts {
-        /// Packets that the table looked at.
-        pub packets: u64,
-        /// Packets without a sound IP header, a part of `packets`.
-        pub non_ip: u64,
-        /// Flows that began.
-        pub created: u64,
-        /// Live flows. Some of them may have timed out without the table having noticed it yet.
-        pub active: u64,
-        /// Flows that ended because a SYN began another flow with the same key.
-        pub ended: u64,
-        /// Flows that were idle for too long.
-        pub expired: u64,
-        /// Flows that were evicted although only one end had spoken, to make room.
-        pub evicted_young: u64,
-        /// Other flows that were evicted to make room.
-        pub evicted_established: u64,
-        /// Fragments other than the first of their datagram whose flow is known.
-        pub fragments: u64,
-        /// Fragments other than the first whose first fragment was not seen or is not remembered.
-        pub orphan_fragments: u64,
-        /// Datagrams that were forgotten before their time to make room.
-        pub forgotten_fragments: u64,
-    }
-}
 
 /// The flow that a packet belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +39,8 @@ struct Placed {
     tcp: Option<Tcp>,
     /// TCP, a fragment other than the first: the sequence number of its first byte.
     first: Option<u32>,
+    /// A SYN that is no part of the flow's streams.
+    aside: bool,
 }
 
 /// Flows, by their packets.
@@ -76,6 +51,7 @@ pub struct FlowTable {
     index: Index,
     idle_buckets: IdleBuckets,
     fragments: Fragments,
+    candidates: Candidates,
     packet_keys: Vec<PacketKey>,
     seeds: Seeds,
     timeouts: Timeouts,
@@ -116,6 +92,7 @@ impl FlowTable {
             index: Index::new(capacity)?,
             idle_buckets: IdleBuckets::new(capacity)?,
             fragments: Fragments::new(limits.fragments)?,
+            candidates: Candidates::new()?,
             packet_keys: list(256)?,
             seeds: Seeds::random(),
             timeouts: *t,
@@ -132,7 +109,7 @@ impl FlowTable {
     /// Memory of a full table with these limits, in bytes.
     pub(crate) fn memory_of(limits: &Limits) -> u64 {
         let flows = limits.flows.clamp(1, Limits::MAX_FLOWS) as u64;
-        let fragments = Fragments::memory_of(limits.fragments);
+        let fragments = Fragments::memory_of(limits.fragments) + Candidates::MEMORY;
         flows * (size_of::<Entry>() + 2 * size_of::<u32>()) as u64 + IdleBuckets::MEMORY as u64 + fragments
     }
 
@@ -205,6 +182,7 @@ impl FlowTable {
             payload: if length > 0 { captured(packet, stack) } else { &[] },
             length,
             midstream: view.midstream != 0,
+            client_known: view.client_known != 0,
             continues: stack.bits & bit::FRAGMENT != 0,
             time: packet.time,
             ack,
@@ -259,7 +237,7 @@ impl FlowTable {
         stack: &mut Stack,
         view: &mut FlowView,
     ) -> Option<Observed> {
-        let Placed { id, from, is_new, tcp, first } = self.search(i, packet, stack)?;
+        let Placed { id, from, is_new, tcp, first, aside } = self.search(i, packet, stack)?;
         let flow = &mut self.flows[id as usize];
         let after = flow.after(packet.time);
         let times = Times { is_new, age: after.max(0), idle: (after - flow.last_after()).max(0) };
@@ -268,6 +246,7 @@ impl FlowTable {
         let was_settled = flow.has(flag::SETTLED);
         let length = payload_length(packet, stack);
         let place = match (tcp, first) {
+            _ if aside => StreamPosition::UNKNOWN,
             (Some(tcp), _) => tcp.update(flow, from, length),
             _ if flow.proto() != tcp::PROTO => by_volume(flow, from, length),
             (_, Some(seq)) => tcp::continuation(flow, from, seq, length),
@@ -304,17 +283,25 @@ impl FlowTable {
         let found = self.index.find(packet_key.hash, |id| self.flows[id as usize].is(&packet_key.key));
         let Some(id) = found else {
             let id = self.create(&packet_key, packet.time);
-            return Some(Placed { id, from, is_new: true, tcp, first });
+            return Some(Placed { id, from, is_new: true, tcp, first, aside: false });
         };
         let flow = &self.flows[id as usize];
         let over = self.is_over(flow, packet.time);
-        let is_new = over || tcp.is_some_and(|tcp| tcp.is_another(flow, from));
-        if is_new {
+        let belongs = match &tcp {
+            _ if over => Belongs::Anew(None),
+            Some(tcp) => self.belongs(id, from, tcp, packet, stack),
+            None => Belongs::Here,
+        };
+        if let Belongs::Anew(candidate) = belongs {
             *(if over { &mut self.counts.expired } else { &mut self.counts.ended }) += 1;
             self.idle_buckets.unlink(&mut self.flows, id);
             self.begin(id, &packet_key, packet.time);
+            if let Some(candidate) = candidate {
+                candidate.open(&mut self.flows[id as usize]);
+            }
         }
-        Some(Placed { id, from, is_new, tcp, first })
+        let is_new = matches!(belongs, Belongs::Anew(_));
+        Some(Placed { id, from, is_new, tcp, first, aside: belongs == Belongs::Aside })
     }
 
     /// A place for a new flow: a free place, a place never used, or the place of the longest idle
@@ -469,7 +456,8 @@ impl FlowTable {
     pub fn memory(&self) -> usize {
         let flows = self.flows.capacity() * size_of::<Entry>();
         let keys = self.packet_keys.capacity() * size_of::<PacketKey>();
-        flows + keys + self.index.memory() + self.idle_buckets.memory() + self.fragments.memory()
+        let candidates = Candidates::MEMORY as usize;
+        flows + keys + candidates + self.index.memory() + self.idle_buckets.memory() + self.fragments.memory()
     }
 }
 

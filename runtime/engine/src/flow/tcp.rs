@@ -1,8 +1,10 @@
 //! TCP: the offset of a segment, when a SYN begins another flow, and when a flow is established or
-//! closed. Invariants: a retransmitted byte has the same offset again. Offsets are unwrapped
-//! against the greatest offset seen, so that streams go on beyond 4 GiB as long as each gap is
-//! below 2 GiB. A flow stays sound whatever its segments say. (Rejected: windows and
-//! acknowledgments to judge what is in the window; a mirror sees packets late, twice or never.)
+//! closed. A SYN with another initial sequence number ends no open flow by itself (RFC 9293,
+//! 3.10.7; RFC 5961): see `restart`. Invariants: a retransmitted byte has the same offset again.
+//! Offsets are unwrapped against the greatest offset seen, so that streams go on beyond 4 GiB as
+//! long as each gap is below 2 GiB. A flow stays sound whatever its segments say. (Rejected:
+//! windows and acknowledgments to judge what is in the window; a mirror sees packets late, twice or
+//! never.)
 
 use super::entry::{Entry, flag};
 use mrule_compiler::abi::{Packet, Stack, bit};
@@ -24,6 +26,29 @@ pub(super) struct Tcp {
     seq: u32,
     ack: u32,
     flags: u8,
+}
+
+/// A connection that a SYN (or a SYN and ACK, an `answer`) may have begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Candidate {
+    /// The end that sent the SYN.
+    pub from: usize,
+    pub answer: bool,
+    /// The sequence number behind the SYN.
+    pub base: u32,
+    /// The length of the payload beside the SYN, which may be acknowledged with it or not.
+    pub length: u32,
+    /// The sequence number that an answer acknowledges.
+    pub next: u32,
+}
+
+impl Candidate {
+    /// Notes in the new flow what its SYN has said.
+    pub(crate) fn open(&self, flow: &mut Entry) {
+        flow.set_base(self.from, self.base);
+        flow.set(flag::OPENED | flag::of(flag::BASE | flag::ISN, self.from));
+        flow.set_client(if self.answer { 1 - self.from } else { self.from });
+    }
 }
 
 /// Where a packet's payload lies in its stream.
@@ -89,6 +114,22 @@ impl Tcp {
         }
     }
 
+    /// What the segment says about another connection of the same ends that it may begin.
+    pub(crate) fn candidate(&self, from: usize, length: u32) -> Candidate {
+        Candidate { from, answer: self.is(ACK), base: self.data(), length, next: self.ack }
+    }
+
+    /// Whether the segment shows that a candidate has become a connection: the other end answers
+    /// it. Where the other end is not seen, the same end must go on with it.
+    pub(crate) fn confirms(&self, candidate: &Candidate, from: usize, other_is_seen: bool) -> bool {
+        let Candidate { from: opener, answer, base, length, next } = *candidate;
+        if from == opener {
+            return !other_is_seen && !self.is(SYN | RST) && self.is(ACK) && self.seq == base;
+        }
+        let answers = self.is(ACK) && !self.is(RST) && self.ack.wrapping_sub(base) <= length;
+        answers && self.is(SYN) != answer && (!answer || self.seq == next)
+    }
+
     /// Whether the segment begins another flow than this one with the same key.
     #[inline(always)]
     pub(crate) fn is_another(&self, flow: &Entry, from: usize) -> bool {
@@ -115,7 +156,7 @@ impl Tcp {
     pub(crate) fn is_plain(&self, flow: &Entry, from: usize) -> bool {
         const ONGOING: u64 = flag::BASE | flag::DATA;
         !self.is(SYN | FIN | RST)
-            && flow.tags(flag::ESTABLISHED | flag::RESET) == flag::ESTABLISHED
+            && flow.tags(flag::ESTABLISHED | flag::RESET | flag::CANDIDATE) == flag::ESTABLISHED
             && flow.end(from) & (ONGOING | flag::FIN) == ONGOING
     }
 
@@ -142,6 +183,8 @@ impl Tcp {
         if !flow.has(base) {
             flow.set(base);
             flow.set_base(from, self.data());
+        } else if self.is_behind_keep_alive(flow, from) {
+            flow.set_base(from, self.data());
         }
         let start = offset(flow, from, self.data());
         advance(flow, from, start, length);
@@ -154,6 +197,14 @@ impl Tcp {
         StreamPosition { start, length, known: true }
     }
 
+    /// Whether all that was seen of the direction was a keep-alive without payload: its sequence
+    /// number is that of the byte before the next, which will never come.
+    fn is_behind_keep_alive(&self, flow: &Entry, from: usize) -> bool {
+        const SPOKEN: u64 = flag::ISN | flag::DATA | flag::FIN;
+        let silent = flow.end(from) & SPOKEN == 0 && flow.top(from) == 0;
+        silent && self.data() == flow.base(from).wrapping_add(1)
+    }
+
     /// Notes what a SYN says about its flow. Returns false for a RST.
     #[cold]
     fn opens_or_goes_on(&self, flow: &mut Entry, from: usize) -> bool {
@@ -163,9 +214,8 @@ impl Tcp {
         flow.set_base(from, self.data());
         flow.set(flag::of(flag::BASE | flag::ISN, from));
         if !flow.has(flag::OPENED) {
-            let client = if self.is(ACK) { 1 - from } else { from };
-            flow.clear(flag::HIGHER);
-            flow.set(flag::OPENED | if client == 1 { flag::HIGHER } else { 0 });
+            flow.set_client(if self.is(ACK) { 1 - from } else { from });
+            flow.set(flag::OPENED);
         }
         if flow.has(flag::RESET) && !flow.has(flag::ESTABLISHED) {
             // The first attempt was refused, and the client tries again.
@@ -236,6 +286,12 @@ pub(super) fn continuation(flow: &mut Entry, from: usize, seq: u32, length: u32)
 
 fn both(flow: &Entry, bit: u64) -> bool {
     flow.has(flag::of(bit, 0) | flag::of(bit, 1))
+}
+
+/// Whether a SYN alone does not end the flow: it is open, or was found in mid-stream.
+pub(super) fn is_protected(flow: &Entry) -> bool {
+    let spoken = flow.any(flag::ESTABLISHED | flag::SETTLED | flag::DATA | flag::of(flag::DATA, 1));
+    spoken && !closed(flow)
 }
 
 /// Whether the flow was reset, or both ends have sent FIN.

@@ -67,6 +67,7 @@ pub(super) fn fill(
     view.active = flow.active;
     view.app = u64::from(flow.app());
     view.established = u64::from(flow.has(flag::ESTABLISHED));
+    view.client_known = u64::from(flow.any(flag::OPENED | flag::CONTENT));
     if wanted.numbers {
         fill_numbers(view, flow, client, times);
     }

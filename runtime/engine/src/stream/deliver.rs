@@ -13,6 +13,11 @@ use mrule_compiler::environment::Environment;
 use mrule_compiler::fields::App;
 
 pub(super) const UDP: u8 = 17;
+const TCP: u8 = 6;
+
+/// In mid-stream, the number of bytes of one end without a byte of the other after which an
+/// application that is still unknown is `other`.
+const ONE_SIDED: u64 = 16 << 10;
 
 /// The work for one packet.
 pub(super) struct Job<'a, 's> {
@@ -47,11 +52,13 @@ impl Job<'_, '_> {
         };
 
         let dir = &mut content.dirs[d];
-        // A keep-alive (empty, or one byte before the next) is no beginning.
-        let keep_alive = dir.late && length <= 1;
-        if !dir.begun && !keep_alive {
+        // A segment without payload is no beginning, and neither is a keep-alive with one byte.
+        dir.heard = true;
+        let keep_alive = dir.late && length == 1;
+        if !dir.begun && length > 0 && !keep_alive {
             dir.begun = true;
             dir.adrift = segment.midstream;
+            dir.single = segment.midstream && length == 1;
             dir.state = self.shared.automaton.start(!segment.midstream && !dir.late);
             if dir.late {
                 dir.next = start;
@@ -112,6 +119,7 @@ impl Job<'_, '_> {
             }
         }
         self.control(content, d, end);
+        self.settle(content, d, end);
         self.shared.counts.unwanted += captured(cursor, end.max(cursor)).len() as u64;
         for d in 0..2 {
             if content.dirs[d].begun && !content.dirs[d].done && !self.wants(content, d) {
@@ -127,6 +135,22 @@ impl Job<'_, '_> {
                 dir.done = true;
                 dir.free(self.shared);
             }
+        }
+    }
+
+    /// Ends the search for the application of a flow of which one end says much, and the other
+    /// nothing.
+    fn settle(&mut self, content: &mut Content, d: usize, end: u64) {
+        let [dir, other] = [d, 1 - d].map(|d| &content.dirs[d]);
+        let waits = content.app == App::Undecided && dir.closed && matches!(dir.reader, Reader::Waiting);
+        let one_sided = end > ONE_SIDED && other.part.is_empty();
+        if !waits || !one_sided || self.segment.client_known || self.segment.proto != TCP {
+            return;
+        }
+        content.app = App::Other;
+        for dir in &mut content.dirs {
+            dir.reader = Reader::Over;
+            dir.part.clear(&mut self.shared.pool);
         }
     }
 
@@ -148,7 +172,7 @@ impl Job<'_, '_> {
     }
 
     fn give_up(&mut self, content: &mut Content, d: usize, evidence: Evidence) {
-        let answered = content.dirs[1 - d].begun;
+        let answered = content.dirs[1 - d].heard;
         while !content.dirs[d].held.is_empty() && self.wants(content, d) {
             let dir = &content.dirs[d];
             let Some(first) = dir.held.first(dir.next) else { return };
@@ -303,11 +327,24 @@ impl Job<'_, '_> {
         dir.closed |= full;
         let client = (self.segment.end & 1) ^ usize::from(!self.segment.from_client);
         let closed_before = [0, 1].map(|end| if end == d { was_closed } else { content.dirs[end].closed });
-        let [client, server] = [client, 1 - client].map(|d| Prefix {
-            bytes: prefixes[d].get(..lens[d]).unwrap_or(&[]),
-            closed: content.dirs[d].closed,
-        });
-        content.app = detect::recognise(self.segment.proto, client, server);
+        let prefix = |skip: bool, d: usize| {
+            let from = usize::from(skip && content.dirs[d].single);
+            let bytes = prefixes[d].get(from..lens[d]).unwrap_or(&[]);
+            Prefix { bytes, closed: content.dirs[d].closed }
+        };
+        let ends = [client, 1 - client];
+        if self.segment.proto != TCP || self.segment.client_known {
+            let [client, server] = ends.map(|d| prefix(false, d));
+            content.app = detect::recognise(self.segment.proto, client, server);
+        } else {
+            let mut found = detect::recognise_either(self.segment.proto, ends.map(|d| prefix(false, d)));
+            if !detect::is_named(found.0) && content.dirs.iter().any(|dir| dir.single) {
+                let behind = detect::recognise_either(self.segment.proto, ends.map(|d| prefix(true, d)));
+                found = if behind.0 == App::Other { found } else { behind };
+            }
+            content.app = found.0;
+            content.client = found.1.and_then(|place| ends.get(place).copied());
+        }
         if content.app == App::Undecided {
             let dir = &mut content.dirs[d];
             if !was_closed && !dir.part.push(&mut self.shared.pool, new) {

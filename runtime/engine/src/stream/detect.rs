@@ -135,6 +135,57 @@ pub(super) fn recognise(proto: u8, client: Prefix, server: Prefix) -> App {
     if open && !(client.closed && server.closed) { App::Undecided } else { App::Other }
 }
 
+/// Whether it is the name of a protocol.
+pub(super) fn is_named(app: App) -> bool {
+    !matches!(app, App::Undecided | App::Other)
+}
+
+/// Like [`recognise`] where it is not known which of the two ends is the client; the first is
+/// likely. Also tells which of them content shows to be the client. One end's bytes alone are never
+/// [`App::Other`]: they may be the middle of an answer.
+pub(super) fn recognise_either(proto: u8, [a, b]: [Prefix; 2]) -> (App, Option<usize>) {
+    let (likely, swapped) = (recognise(proto, a, b), recognise(proto, b, a));
+    let app = match (likely, swapped) {
+        (app, _) if is_named(app) => app,
+        (_, app) if is_named(app) => app,
+        (App::Other, App::Other) if !a.bytes.is_empty() && !b.bytes.is_empty() => App::Other,
+        _ => App::Undecided,
+    };
+    let shown = match (is_client(app, a), is_client(app, b)) {
+        (Some(true), _) | (None, Some(false)) => Some(0),
+        (Some(false), _) | (None, Some(true)) => Some(1),
+        (None, None) => None,
+    };
+    (app, shown)
+}
+
+/// Whether the end with these bytes is the client. `None`: clients and servers begin alike.
+fn is_client(app: App, prefix: Prefix) -> Option<bool> {
+    let (_, by) = OVER_TCP.iter().find(|(of, _)| *of == app)?;
+    let empty = Prefix { bytes: &[], closed: false };
+    let [client, server] = match by {
+        By::Either(a, b) => [side(*a, prefix), side(*b, prefix)],
+        By::Both(ask) => [ask(prefix, empty), ask(empty, prefix)],
+    };
+    match (client == Yes, server == Yes) {
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        (true, true) => match app {
+            App::Tls => prefix.bytes.get(5).filter(|_| prefix.bytes[0] == 22).map(|kind| *kind == 1),
+            App::Dns => prefix.bytes.get(4).map(|flags| flags & 0x80 == 0),
+            App::Rtsp | App::Sip => {
+                Some(!prefix.bytes.starts_with(b"RTSP/") && !prefix.bytes.starts_with(b"SIP/"))
+            }
+            _ => None,
+        },
+        (false, false) => match app {
+            // Servers begin with a number, or with a plus sign.
+            App::Smtp | App::Ftp | App::Pop3 => prefix.bytes.first().map(u8::is_ascii_alphabetic),
+            _ => None,
+        },
+    }
+}
+
 /// Whether the bytes, the first of a segment, begin with a message of this protocol over TCP.
 pub(super) fn begins_message(app: App, bytes: &[u8]) -> bool {
     let bytes = bytes.get(..TCP_PREFIX).unwrap_or(bytes);

@@ -127,6 +127,7 @@ pub fn segment(from_client: bool, start: i64, payload: &[u8]) -> Segment<'_> {
         payload,
         length: payload.len() as u32,
         midstream: false,
+        client_known: true,
         continues: false,
         time: 0,
         ack: None,

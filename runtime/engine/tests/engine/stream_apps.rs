@@ -2,7 +2,7 @@
 //! either order, and that other bytes are not taken for them. (Rejected: one packet for each
 //! protocol; errors of recognisers show in the cuts.)
 
-use crate::feed::{Dice, Feed, TCP, UDP, program, segment};
+use crate::feed::{Dice, Feed, HTTP, TCP, UDP, program, segment};
 use mrule_compiler::fields::App;
 use mrule_engine::flow::Segment;
 
@@ -162,4 +162,81 @@ fn gap_in_the_first_bytes() {
     assert_eq!(feed.give(&cut).app, App::Undecided);
     assert_eq!(give(&mut feed, TCP, false, 100, b" ESMTP\r\n"), App::Undecided);
     assert_eq!(give(&mut feed, TCP, true, 0, b"EHLO x\r\n"), App::Smtp);
+}
+
+/// A segment of a flow in mid-stream. The flow's client is the end that was seen first.
+fn midstream(from_client: bool, start: usize, payload: &[u8]) -> Segment<'_> {
+    Segment { midstream: true, client_known: false, ..segment(from_client, start as i64, payload) }
+}
+
+/// Which end is the client, by content.
+#[test]
+fn content_shows_the_client() {
+    let asks = program(&[], &[], true);
+    let alike = [App::Ssh, App::Bittorrent, App::Stun, App::Smb, App::Ldap, App::Other];
+    for (app, proto, client, server) in TALKS {
+        if *proto != TCP {
+            continue;
+        }
+        // The end that was seen first is taken for the client: rightly, and wrongly.
+        for first in [true, false] {
+            let (a, b) = if first { (client, server) } else { (server, client) };
+            let mut feed = Feed::new(&asks);
+            let (mut said, mut shown) = (App::Undecided, None);
+            for (from_first, payload) in [(true, a), (false, b)] {
+                let segment = midstream(from_first, 0, payload);
+                said = feed.give(&segment).app;
+                shown = shown.or(feed.streams.client(&segment));
+            }
+            let text = client.escape_ascii();
+            assert_eq!(said, *app, "{first}: {text}");
+            let right = Some(usize::from(!first));
+            assert!(shown == right || shown.is_none() && alike.contains(app), "{first}, {shown:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn one_end_alone_is_not_other() {
+    let garbage = [0x80; 1000];
+    let mut feed = Feed::new(&program(&[], &[], true));
+    assert_eq!(feed.give(&midstream(true, 0, &garbage)).app, App::Undecided);
+    assert_eq!(feed.give(&midstream(true, 1000, &garbage)).app, App::Undecided);
+    // The middle of an answer, then a request.
+    let told = feed.give(&midstream(false, 0, b"GET / HTTP/1.1\r\n\r\n"));
+    assert_eq!(told.app, App::Http);
+    // Both ends have spoken.
+    let mut feed = Feed::new(&program(&[], &[], true));
+    feed.give(&midstream(true, 0, &garbage));
+    assert_eq!(feed.give(&midstream(false, 0, &garbage)).app, App::Other);
+    // A bound is passed.
+    let mut feed = Feed::new(&program(&[], &[], true));
+    for i in 0..16 {
+        assert_eq!(feed.give(&midstream(true, i * 1000, &garbage)).app, App::Undecided);
+    }
+    assert_eq!(feed.give(&midstream(true, 16_000, &garbage)).app, App::Other);
+    assert_eq!(feed.streams.pooled(), 0);
+    // A client that a SYN has shown.
+    let mut feed = Feed::new(&program(&[], &[], true));
+    assert_eq!(feed.client(0, &garbage).app, App::Other);
+}
+
+/// The first byte of a direction is a keep-alive's.
+#[test]
+fn a_keep_alive_first() {
+    for byte in [b"\0", b"x", b"G"] {
+        let mut feed = Feed::new(&program(&[], HTTP, true));
+        assert_eq!(feed.give(&midstream(true, 0, byte)).app, App::Undecided);
+        let told = feed.give(&midstream(true, 1, b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"));
+        assert_eq!((told.app, told.said.len()), (App::Http, 3), "{byte:?}");
+        let told = feed.give(&midstream(false, 0, b"HTTP/1.1 200 OK\r\n\r\n"));
+        assert_eq!(told.said.len(), 1);
+    }
+    // A request of single bytes has such a byte, too.
+    let mut feed = Feed::new(&program(&[], HTTP, true));
+    let mut said = Vec::new();
+    for (i, byte) in b"GET / HTTP/1.1\r\n\r\n".chunks(1).enumerate() {
+        said.extend(feed.give(&midstream(true, i, byte)).said);
+    }
+    assert_eq!(said.len(), 2);
 }

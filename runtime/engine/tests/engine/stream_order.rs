@@ -316,6 +316,7 @@ fn hostile() {
                 payload,
                 length,
                 midstream: dice.roll(4) == 0,
+                client_known: dice.roll(2) == 0,
                 continues: false,
                 time: [0, 1_000_000_000, i64::MIN, i64::MAX][dice.roll(4)],
                 ack: [None, Some(dice.roll(40_000) as u64), Some(u64::MAX)][dice.roll(3)],

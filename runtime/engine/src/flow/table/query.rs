@@ -137,6 +137,14 @@ impl FlowTable {
         }
     }
 
+    /// Notes that content has shown which end is the client.
+    pub fn set_client(&mut self, flow: FlowId, end: usize) {
+        if let Some(flow) = self.alive(flow) {
+            flow.set_client(end);
+            flow.set(flag::CONTENT);
+        }
+    }
+
     /// Sets the application of a flow.
     pub fn set_app(&mut self, flow: FlowId, app: App) {
         if let Some(flow) = self.alive(flow) {

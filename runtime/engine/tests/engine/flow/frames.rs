@@ -117,6 +117,7 @@ pub struct Said {
     pub start: i64,
     pub payload: Vec<u8>,
     pub length: u32,
+    pub end: usize,
 }
 
 impl Said {
@@ -215,6 +216,6 @@ pub fn observed(table: &mut FlowTable, i: usize, packet: &Packet, head: &mut Hea
     } else {
         assert_eq!((segment.length, view.offset, view.end, view.lead), (0, 0, 0, 0));
     }
-    let (flow, start, length) = (segment.flow, segment.start, segment.length);
-    Some(Said { bits, view, flow, start, payload: segment.payload.to_vec(), length })
+    let (flow, start, length, end) = (segment.flow, segment.start, segment.length, segment.end);
+    Some(Said { bits, view, flow, start, payload: segment.payload.to_vec(), length, end })
 }

@@ -101,7 +101,8 @@ fn garbage_does_no_harm() {
     }
     let counts = table.counts();
     assert!(seen > 50_000 && counts.evicted_young > 1000 && counts.orphan_fragments > 100, "{counts:?}");
-    assert!(counts.ended > 100 && counts.expired > 100 && counts.fragments > 100, "{counts:?}");
+    // Most SYNs in open flows end no flow.
+    assert!(counts.ended > 50 && counts.expired > 100 && counts.fragments > 100, "{counts:?}");
     assert_eq!(table.memory(), memory);
 }
 

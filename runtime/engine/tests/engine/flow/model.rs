@@ -28,11 +28,32 @@ struct ModelResult {
     bytes: [u64; 2],
     /// For the last packet: its start and its length in the stream.
     place: Option<(i128, u32)>,
+    candidate: Option<Candidate>,
+}
+
+/// A SYN in an open flow: who sent it, its sequence number, what it acknowledges, the length of its
+/// payload, and its time.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    from: usize,
+    isn: u32,
+    answers: Option<u32>,
+    length: u32,
+    time: i64,
 }
 
 impl ModelResult {
-    fn of(history: &[Sent]) -> ModelResult {
-        let mut told = ModelResult { client: history[0].from, ..ModelResult::default() };
+    fn of((opening, history): &History) -> ModelResult {
+        let first = &history[0];
+        let mut told = ModelResult { client: first.from, ..ModelResult::default() };
+        if first.is_tcp {
+            // The ports are 80 and 2000 or more.
+            told.client = usize::from(first.pair % 4 >= 2);
+        }
+        if let Some(syn) = opening {
+            (told.base[syn.from], told.isn[syn.from], told.opened) = (Some(0), Some(syn.isn), true);
+            told.client = if syn.answers.is_some() { 1 - syn.from } else { syn.from };
+        }
         history.iter().for_each(|sent| told.add(sent));
         told
     }
@@ -48,6 +69,13 @@ impl ModelResult {
             return;
         }
         let flags = sent.tcp.map_or(0, |h| h.flags);
+        if let Some(header) = sent.tcp.filter(|_| self.is_another(sent)) {
+            let answers = (flags & ACK != 0).then_some(header.ack as u32);
+            self.candidate =
+                Some(Candidate { from, isn: header.isn, answers, length: sent.length, time: sent.time });
+            self.place = None;
+            return;
+        }
         if flags & RST != 0 {
             self.reset = true;
             self.place = Some((self.base[from].map_or(0, |base| sent.at - base), 0));
@@ -66,6 +94,11 @@ impl ModelResult {
                 self.place = None;
                 return;
             }
+            self.base[from] = Some(sent.at);
+        }
+        // All that was seen was an empty keep-alive.
+        let silent = self.isn[from].is_none() && !self.data[from] && !self.fin[from] && self.len[from] == 0;
+        if silent && sent.tcp.is_some() && self.base[from] == Some(sent.at - 1) {
             self.base[from] = Some(sent.at);
         }
         let start = sent.at - self.base[from].unwrap();
@@ -102,8 +135,32 @@ impl ModelResult {
         seconds * SECOND
     }
 
+    /// Whether the next packet begins another connection, and the SYN before it.
+    fn is_left_by(&self, sent: &Sent) -> Option<Option<Candidate>> {
+        let closed = self.reset || self.fin == [true; 2];
+        let open = self.established || self.settled || self.data != [false; 2];
+        if self.is_another(sent) && (closed || !open) {
+            return Some(None);
+        }
+        let header = sent.tcp.filter(|h| h.flags & ACK != 0 && h.flags & RST == 0)?;
+        let syn = self.candidate.filter(|syn| sent.time - syn.time <= 60 * SECOND)?;
+        let is_syn = header.flags & SYN != 0;
+        let behind = syn.isn.wrapping_add(1);
+        let seq = header.isn.wrapping_add(u32::from(!is_syn)).wrapping_add(sent.at as u32);
+        let confirmed = if sent.from == syn.from {
+            self.packets[1 - syn.from] == 0 && !is_syn && seq == behind
+        } else {
+            (header.ack as u32).wrapping_sub(behind) <= syn.length
+                && match syn.answers {
+                    None => is_syn,
+                    Some(next) => !is_syn && seq == next,
+                }
+        };
+        confirmed.then_some(Some(syn))
+    }
+
     /// Whether the next packet is a SYN of another connection.
-    fn is_left_by(&self, sent: &Sent) -> bool {
+    fn is_another(&self, sent: &Sent) -> bool {
         let Some(header) = sent.tcp.filter(|h| h.flags & SYN != 0 && h.flags & RST == 0) else {
             return false;
         };
@@ -120,9 +177,12 @@ impl ModelResult {
     }
 }
 
+/// The SYN that was seen before the flow began, if there is one, and the flow's packets.
+type History = (Option<Candidate>, Vec<Sent>);
+
 #[derive(Default)]
 struct Model {
-    flows: HashMap<usize, Vec<Sent>>,
+    flows: HashMap<usize, History>,
     datagrams: HashMap<(usize, usize, u32), i64>,
     created: u64,
     ended: u64,
@@ -135,12 +195,16 @@ impl Model {
     /// away from what was seen.
     fn is_ambiguous(&self, sent: &Sent) -> bool {
         let is_syn = sent.tcp.is_some_and(|h| h.flags & SYN != 0);
-        let Some(history) = self.flows.get(&sent.pair).filter(|h| sent.is_tcp && !is_syn && !h.is_empty())
+        let Some(history) = self.flows.get(&sent.pair).filter(|h| sent.is_tcp && !is_syn && !h.1.is_empty())
         else {
             return false;
         };
         let told = ModelResult::of(history);
-        told.base[sent.from].is_some_and(|base| (sent.at - base - told.len[sent.from]).abs() >= 1 << 31)
+        // The flow still has the streams of the connection before.
+        let is_of_candidate = |isn| sent.tcp.is_some_and(|h| h.isn != isn) && told.is_left_by(sent).is_none();
+        told.isn[sent.from].is_some_and(is_of_candidate)
+            || told.base[sent.from]
+                .is_some_and(|base| (sent.at - base - told.len[sent.from]).abs() >= 1 << 31)
     }
 
     fn see(&mut self, sent: &Sent) -> Option<Truth> {
@@ -153,29 +217,30 @@ impl Model {
                 return None;
             }
         }
-        let history = self.flows.entry(sent.pair).or_default();
-        if !history.is_empty() {
-            let told = ModelResult::of(history);
-            if sent.time - history[history.len() - 1].time > told.timeout(sent.is_tcp) {
+        let flow = self.flows.entry(sent.pair).or_default();
+        if let Some(last) = flow.1.last() {
+            let told = ModelResult::of(flow);
+            if sent.time - last.time > told.timeout(sent.is_tcp) {
                 self.expired += 1;
-                history.clear();
-            } else if told.is_left_by(sent) {
+                *flow = History::default();
+            } else if let Some(opening) = told.is_left_by(sent) {
                 self.ended += 1;
-                history.clear();
+                *flow = (opening, Vec::new());
             }
         }
-        let before = history.last().map(|sent| sent.time);
+        let before = flow.1.last().map(|sent| sent.time);
         self.created += u64::from(before.is_none());
-        history.push(sent.clone());
-        Some(view(history, before))
+        flow.1.push(sent.clone());
+        Some(view(flow, before))
     }
 }
 
 /// The bits, the view, the start and the length of a packet.
 type Truth = (u64, FlowView, i128, u32);
 
-fn view(history: &[Sent], before: Option<i64>) -> Truth {
-    let told = ModelResult::of(history);
+fn view(flow: &History, before: Option<i64>) -> Truth {
+    let told = ModelResult::of(flow);
+    let history = &flow.1;
     let sent = &history[history.len() - 1];
     let (from, client) = (sent.from, told.client);
     let (start, length) = told.place.unwrap_or((0, 0));
@@ -183,6 +248,7 @@ fn view(history: &[Sent], before: Option<i64>) -> Truth {
     let mut view = FlowView {
         isn: told.isn[from].unwrap_or(0).into(),
         is_new: before.is_none().into(),
+        client_known: told.opened.into(),
         established: told.established.into(),
         packets: told.packets.iter().sum(),
         bytes: told.bytes.iter().sum(),

@@ -113,10 +113,11 @@ fn a_syn_that_comes_late_makes_the_start_known() {
     assert_eq!((syn.view.packets, syn.view.midstream, syn.view.isn, syn.stream()), (3, 0, 5000, (0, 0, 3)));
     assert!(syn.is_from_client());
     assert_eq!(w.tcp(ENDS, 5004, 700, ACK, b"def").stream(), (3, 6, 6));
-    // Another start in mid-stream begins another flow.
+    // Another start in mid-stream begins another flow, once the other end answers.
     let mut w = Watch::new();
     w.tcp(ENDS, 5001, 700, ACK, b"abc");
-    assert_eq!(w.tcp(ENDS, 5001, 0, SYN, &[]).view.is_new, 1);
+    assert_eq!(w.tcp(ENDS, 5001, 0, SYN, &[]).view.is_new, 0);
+    assert_eq!(w.tcp(ENDS.back(), 900, 5002, SYN | ACK, &[]).view.is_new, 1);
     assert_eq!(w.counts().ended, 1);
 }
 
@@ -132,6 +133,24 @@ fn keep_alives_and_probes() {
     // A probe of a closed window carries the next byte.
     assert_eq!(w.tcp(ENDS, 104, 201, ACK, b"d").stream(), (3, 4, 4));
     assert_eq!(w.tcp(ENDS, 104, 201, ACK, b"defg").stream(), (3, 7, 7));
+}
+
+/// A keep-alive is the first that is seen of a direction. Its byte never comes again.
+#[test]
+fn an_empty_keep_alive_is_no_start() {
+    let mut w = Watch::new();
+    assert_eq!(w.tcp(ENDS, 5000, 700, ACK, &[]).stream(), (0, 0, 0));
+    assert_eq!(w.tcp(ENDS, 5001, 700, ACK, b"abc").stream(), (0, 3, 3));
+    // An acknowledgement before the data shows the start, too; more keep-alives lie before it.
+    let mut w = Watch::new();
+    w.tcp(ENDS, u32::MAX, 700, ACK, &[]);
+    assert_eq!(w.tcp(ENDS, 0, 700, ACK, &[]).stream(), (0, 0, 0));
+    assert_eq!(w.tcp(ENDS, u32::MAX, 700, ACK, &[]).start, -1);
+    assert_eq!(w.tcp(ENDS, 0, 700, ACK, b"abc").stream(), (0, 3, 3));
+    // Bytes that are missing behind an acknowledgement are missing.
+    let mut w = Watch::new();
+    w.tcp(ENDS, 5000, 700, ACK, &[]);
+    assert_eq!(w.tcp(ENDS, 5002, 700, ACK, b"c").stream(), (2, 3, 3));
 }
 
 #[test]
@@ -236,6 +255,7 @@ fn a_fragment_of_a_flow_that_has_ended() {
     w.see(&one).unwrap();
     // Another flow with the same key: the old flow's offsets do not apply to it.
     w.tcp(ENDS.back(), 900, 0, SYN, &[]);
+    w.tcp(ENDS, 101, 0, RST, &[]);
     w.tcp(ENDS, 5000, 0, SYN, &[]);
     let late = w.see(&two).unwrap();
     assert_eq!(late.view.packets, 2);

@@ -46,9 +46,102 @@ fn the_client_is_who_opens() {
     let ack = w.tcp(ENDS, 2, 10, ACK, &[]);
     assert_eq!((ack.is_from_client(), ack.view.established, ack.view.midstream), (true, 1, 1));
     assert_eq!((ack.view.client_packets, ack.view.server_packets), (1, 1));
-    // A flow found in mid-stream: the first sender counts as the client.
+    // A flow found in mid-stream: the ports tell, or the first sender counts as the client.
+    for (ports, back_is_client) in [
+        ([40000, 80], false),
+        ([80, 40000], true),
+        ([40000, 8080], false),
+        ([2000, 443], false),
+        ([40000, 50000], true),
+        ([5000, 8080], true),
+        ([80, 443], true),
+    ] {
+        for ends in [Ends::v4(ports), Ends::v6(ports)] {
+            let mut w = Watch::new();
+            let first = w.tcp(ends.back(), 9, 2, ACK, b"x");
+            assert_eq!((first.is_from_client(), first.view.client_known), (back_is_client, 0), "{ports:?}");
+            // Content may tell otherwise.
+            w.table.set_client(first.flow, first.end);
+            let next = w.tcp(ends.back(), 10, 2, ACK, b"x");
+            assert_eq!((next.is_from_client(), next.view.client_known), (true, 1));
+        }
+    }
+}
+
+/// An open flow of the client, with a raised trigger.
+fn open() -> (Watch, FlowId) {
     let mut w = Watch::new();
-    assert!(w.tcp(ENDS.back(), 9, 2, ACK, b"x").is_from_client());
+    w.tcp(ENDS, 100, 0, SYN, &[]);
+    w.tcp(ENDS.back(), 200, 101, SYN | ACK, &[]);
+    let flow = w.tcp(ENDS, 101, 201, ACK, b"abc").flow;
+    w.table.raise(flow, 5);
+    w.table.set_app(flow, App::Ssh);
+    (w, flow)
+}
+
+#[test]
+fn a_forged_syn_ends_no_flow() {
+    for (ends, seq, ack, flags) in [
+        (ENDS, 7000, 0, SYN),
+        (ENDS.back(), 7000, 0, SYN),
+        (ENDS.back(), 7000, 101, SYN | ACK),
+        (ENDS, 7000, 201, SYN | ACK),
+    ] {
+        let (mut w, _) = open();
+        let forged = w.tcp(ends, seq, ack, flags, b"payload");
+        assert_eq!((forged.view.is_new, forged.view.active, forged.view.app), (0, 5, App::Ssh as u64));
+        assert!(!forged.has(bit::STREAM));
+        // A challenge (RFC 5961, 4.2), and the connection goes on.
+        w.tcp(ENDS.back(), 201, 104, ACK, &[]);
+        let next = w.tcp(ENDS, 104, 201, ACK, b"def");
+        assert_eq!((next.view.is_new, next.view.active, next.stream()), (0, 5, (3, 6, 6)));
+        assert!(next.is_from_client());
+        assert_eq!(w.tcp(ENDS.back(), 201, 107, ACK, b"yes").stream(), (0, 3, 3));
+        assert_eq!((w.counts().ended, w.counts().created), (0, 1));
+    }
+}
+
+#[test]
+fn a_syn_begins_another_flow_when_it_is_answered() {
+    // An answer to something else.
+    let (mut w, _) = open();
+    w.tcp(ENDS, 7000, 0, SYN, &[]);
+    w.tcp(ENDS, 7000, 0, SYN, &[]);
+    assert_eq!(w.tcp(ENDS.back(), 8000, 7002, SYN | ACK, &[]).view.is_new, 0);
+    let (mut w, flow) = open();
+    w.tcp(ENDS, 7000, 0, SYN, &[]);
+    let answer = w.tcp(ENDS.back(), 8000, 7001, SYN | ACK, &[]);
+    assert_eq!((answer.flow, answer.view.is_new, answer.view.active, answer.view.app), (flow, 1, 0, 0));
+    assert_eq!((answer.is_from_client(), answer.view.isn, answer.view.client_known), (false, 8000, 1));
+    let data = w.tcp(ENDS, 7001, 8001, ACK, b"abc");
+    assert_eq!((data.stream(), data.view.isn, data.view.established), ((0, 3, 3), 7000, 1));
+    assert_eq!((data.view.midstream, data.view.packets, w.counts().ended), (0, 2, 1));
+    // Early data, acknowledged with the SYN.
+    let mut w = open().0;
+    w.tcp(ENDS, 7000, 0, SYN, b"early");
+    assert_eq!(w.tcp(ENDS.back(), 8000, 7006, SYN | ACK, &[]).view.is_new, 1);
+    // The SYN was not seen: the acknowledgement of the answer.
+    let mut w = open().0;
+    assert_eq!(w.tcp(ENDS.back(), 8000, 7001, SYN | ACK, &[]).view.is_new, 0);
+    assert_eq!(w.tcp(ENDS, 104, 8001, ACK, &[]).view.is_new, 0);
+    let data = w.tcp(ENDS, 7001, 8001, ACK, b"abc");
+    assert_eq!((data.view.is_new, data.is_from_client(), data.view.established), (1, true, 1));
+    assert_eq!(w.tcp(ENDS.back(), 8001, 7004, ACK, b"x").stream(), (0, 1, 1));
+    // Only one end is seen: it goes on with its SYN.
+    let mut w = Watch::new();
+    w.tcp(ENDS, 101, 201, ACK, b"abc");
+    w.tcp(ENDS, 7000, 0, SYN, &[]);
+    assert_eq!(w.tcp(ENDS, 104, 201, ACK, b"d").stream(), (3, 4, 4));
+    let data = w.tcp(ENDS, 7001, 8001, ACK, b"abc");
+    assert_eq!((data.view.is_new, data.view.isn, data.stream()), (1, 7000, (0, 3, 3)));
+    // A closed flow ends at once, and a candidate does not wait for ever.
+    let mut w = open().0;
+    w.tcp(ENDS, 104, 201, RST, &[]);
+    assert_eq!(w.tcp(ENDS, 7000, 0, SYN, &[]).view.is_new, 1);
+    let mut w = open().0;
+    w.tcp(ENDS, 7000, 0, SYN, &[]);
+    w.wait(61 * SECOND);
+    assert_eq!(w.tcp(ENDS.back(), 8000, 7001, SYN | ACK, &[]).view.is_new, 0);
 }
 
 #[test]
