@@ -4,6 +4,7 @@
 //! mattered.)
 
 use mrule_compiler::abi::{Head, Packet, Stack, bit};
+use mrule_compiler::dissect::unparsed;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A line about the frame, a line about its headers, and a line about the packet inside a tunnel.
@@ -23,6 +24,7 @@ pub fn describe(packet: &Packet<'_>, head: &Head) -> Vec<String> {
             lines.push(format!("{prefix}{}", words.join(", ")));
         }
     }
+    lines.extend(unparsed(head).map(|kind| format!("not looked behind: {kind}")));
     lines
 }
 

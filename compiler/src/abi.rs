@@ -165,7 +165,7 @@ pub mod bit {
     pub const EXT_DSTOPTS: u64 = 1 << 17;
     /// Authentication header (also after IPv4).
     pub const AH: u64 = 1 << 18;
-    /// Encapsulating security payload.
+    /// Encapsulating security payload, in IP or in UDP.
     pub const ESP: u64 = 1 << 19;
     /// ICMP was recognised.
     pub const ICMP: u64 = 1 << 20;
@@ -204,7 +204,7 @@ pub mod bit {
     pub const PAYLOAD: u64 = 1 << 36;
     /// GRE was recognised: 4 bytes at `tunnel`.
     pub const GRE: u64 = 1 << 37;
-    /// VXLAN: 8 bytes at `tunnel`.
+    /// VXLAN, also with a type (GPE): 8 bytes at `tunnel`.
     pub const VXLAN: u64 = 1 << 38;
     /// GENEVE: 8 bytes at `tunnel`.
     pub const GENEVE: u64 = 1 << 39;
@@ -223,7 +223,7 @@ pub mod bit {
     /// Acknowledgment number, flags and window of a TCP header: 16 bytes at `l4`, data offset >= 5.
     pub const TCP_FLAGS: u64 = 1 << 45;
     /// The packet belongs to a flow: its [`super::FlowView`] is filled. `dissect` never sets this
-    /// bit and the bits below. Only flow tracking sets them, and only in the outer stack.
+    /// bit and those up to `ISN`. Only flow tracking sets them, and only in the outer stack.
     pub const FLOW: u64 = 1 << 46;
     /// With `FLOW`: sent by the client, the end that opened the flow.
     pub const FROM_CLIENT: u64 = 1 << 47;
@@ -233,6 +233,10 @@ pub mod bit {
     pub const STREAM: u64 = 1 << 49;
     /// With `FLOW`: the initial sequence number of its direction is known: `isn`.
     pub const ISN: u64 = 1 << 50;
+    /// The frame ends in a type or protocol that is not looked behind, though an IP packet or a
+    /// transport header may follow. Only in the outer stack, but it also speaks of the inner
+    /// packet. [`crate::dissect::unparsed`] gives the type.
+    pub const UNPARSED: u64 = 1 << 51;
 }
 
 /// The places of the headers of one IP packet: the outermost, or the packet inside the first
@@ -261,7 +265,9 @@ pub struct Stack {
     /// or 802.3 payload by its declared length, clipped to the captured bytes. Without a declared
     /// length: the captured end. Always set.
     pub l3_end: u32,
-    /// The last protocol number of the IP headers (`net.proto`); with [`bit::NET`].
+    /// With [`bit::NET`]: the last protocol number of the IP headers (`net.proto`). Without it, if
+    /// the packet ends in a type that is not read: that type, an Ethernet type, or the number of a
+    /// [`crate::dissect::Family`] times 65536 and the number in it.
     pub proto: u32,
     /// `tcp.len`: the segment's length on the wire; with [`bit::TCP_LEN`].
     pub tcp_len: u32,
@@ -283,7 +289,7 @@ pub struct Stack {
 pub struct Head {
     /// The outermost IP packet and its link headers.
     pub outer: Stack,
-    /// The packet inside the first tunnel (GRE, IP in IP, VXLAN, GENEVE); all zero without one.
+    /// The packet inside the first tunnel (GRE, IP in IP, VXLAN and others); all zero without one.
     pub inner: Stack,
 }
 

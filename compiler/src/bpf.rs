@@ -23,6 +23,7 @@ pub use code::{Insn, meta, op};
 pub use want::LONGEST_HEAD;
 
 use crate::abi::Link;
+use crate::dissect::{SHIMS, TUNNEL_PORTS, TUNNELS};
 use crate::hir::Program;
 use code::{Assembler, Label, OUTGOING};
 use formula::{Formula, NO, Word, YES, load};
@@ -170,17 +171,12 @@ mod types {
     pub const IP6: u32 = 0x86dd;
     pub const ARP: [u32; 2] = [0x0806, 0x8035];
     pub const TAGS: [u32; 3] = [0x8100, 0x88a8, 0x9100];
-    /// MPLS and PPPoE sessions.
-    pub const LEADING_ON: [u32; 3] = [0x8847, 0x8848, 0x8864];
     /// Numbers below this are lengths.
     pub const LEAST: u32 = 0x0600;
 }
 
 /// Protocols whose header is followed by another header, or whose content is a packet (IANA).
 const LEADING_ON: [u32; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
-const TUNNELS: [u32; 3] = [4, 41, 47];
-/// Destination ports of known tunnels.
-const TUNNEL_PORTS: [u32; 2] = [4789, 6081];
 
 impl Writer {
     fn all(&mut self) -> Label {
@@ -204,9 +200,9 @@ impl Writer {
         let ip6 = self.ip(tagged, true, ends);
         let ip4 = self.ip(tagged, false, ends);
         let mut next = self.code.jump(op::JGE, types::LEAST, other, ends.whole);
-        next = self.among(&types::LEADING_ON, ends.whole, next);
-        next = self.among(&types::TAGS, behind_tag, next);
-        next = self.among(&types::ARP, arp, next);
+        next = self.among(SHIMS.iter().copied(), ends.whole, next);
+        next = self.among(types::TAGS, behind_tag, next);
+        next = self.among(types::ARP, arp, next);
         next = self.code.jump(op::JEQ, types::IP6, ip6, next);
         next = self.code.jump(op::JEQ, types::IP4, ip4, next);
         if next == ends.whole {
@@ -216,8 +212,8 @@ impl Writer {
     }
 
     /// Branches by whether the accumulator is one of these values.
-    fn among(&mut self, values: &[u32], is: Label, not: Label) -> Label {
-        values.iter().fold(not, |next, value| self.code.jump(op::JEQ, *value, is, next))
+    fn among(&mut self, values: impl IntoIterator<Item = impl Into<u32>>, is: Label, not: Label) -> Label {
+        values.into_iter().fold(not, |next, value| self.code.jump(op::JEQ, value.into(), is, next))
     }
 
     /// IPv4 without options, IPv6 without extension headers; no fragments.
@@ -229,9 +225,9 @@ impl Writer {
         let rest = self.kind(kind(Carried::Rest), ends);
         let udp = self.kind(kind(Carried::Udp), ends);
         let tcp = self.kind(kind(Carried::Tcp), ends);
-        let mut next = self.among(&LEADING_ON, ends.whole, rest);
+        let mut next = self.among(LEADING_ON, ends.whole, rest);
         if self.tunnels {
-            next = self.among(&TUNNELS, ends.whole, next);
+            next = self.among(TUNNELS.iter().copied(), ends.whole, next);
         }
         next = self.code.jump(op::JEQ, 17, udp, next);
         next = self.code.jump(op::JEQ, 6, tcp, next);
@@ -291,8 +287,10 @@ impl Writer {
         if !self.tunnels || kind.carried() != Some(Carried::Udp) || next == ends.whole {
             return next;
         }
-        let port = self.among(&TUNNEL_PORTS, ends.whole, next);
-        self.code.op(op::LD_ABS_HALF, kind.l4() + 2, port)
+        [2, 0].into_iter().fold(next, |next, at| {
+            let port = self.among(TUNNEL_PORTS.iter().copied(), ends.whole, next);
+            self.code.op(op::LD_ABS_HALF, kind.l4() + at, port)
+        })
     }
 
     /// Continues only if the headers are consistent.

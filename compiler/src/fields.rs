@@ -346,7 +346,7 @@ impl Field {
             Source::FrameLen | Source::FrameCapLen | Source::Hash(_) => false,
             Source::Flow { .. } | Source::Sided(_) | Source::Facet(_) => false,
             Source::Bytes(b) => !matches!(b, BytesSource::Frame | BytesSource::InterfaceName),
-            Source::Protocol { bits, .. } => bits != 0,
+            Source::Protocol { bits, .. } => bits != 0 && bits != bit::UNPARSED,
             _ => true,
         }
     }

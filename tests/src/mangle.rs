@@ -119,8 +119,8 @@ pub fn damage(choices: &mut Choices, packet: &mut BuiltPacket) {
             // A length, a type or a port.
             let at = place(choices, bytes.len());
             let special = [
-                0u16, 1, 7, 8, 19, 20, 39, 40, 1500, 1501, 1536, 4789, 6081, 0x0800, 0x8100, 0x86dd, 0x8864,
-                0xffff,
+                0u16, 1, 7, 8, 19, 20, 39, 40, 1500, 1501, 1536, 2152, 4500, 4789, 6081, 0x0800, 0x8100,
+                0x86dd, 0x8864, 0x8926, 0x88be, 0x894f, 0xffff,
             ];
             if let (Some(pair), Some(value)) = (bytes.get_mut(at..at + 2), choices.pick(&special)) {
                 pair.copy_from_slice(&value.to_be_bytes());

@@ -156,6 +156,8 @@ impl Kind {
             bit::ESP => protocols(&[50]),
             bit::PAYLOAD if carries(Carried::Rest) => protocols(&[1, 58, 132]),
             bit::PAYLOAD => maybe(ip4 || ip6),
+            // A program that reads it keeps datagrams of tunnels whole.
+            bit::UNPARSED => maybe(self.net == Net::Other || carries(Carried::Rest)),
             bit::FLOW | bit::FROM_CLIENT | bit::FROM_SERVER | bit::STREAM | bit::ISN => maybe(ip4 || ip6),
             // Labels, PPPoE, fragments, extension headers, tunnels belong to other kinds.
             _ => Presence::Never,

@@ -144,7 +144,7 @@ struct Reads {
 }
 
 /// The bits of tunnel headers.
-const TUNNELS: u64 = bit::GRE | bit::VXLAN | bit::GENEVE;
+const TUNNELS: u64 = bit::GRE | bit::VXLAN | bit::GENEVE | bit::ESP | bit::UNPARSED;
 
 impl Reads {
     fn of_line(rule: &Rule, ask: &Ask) -> Reads {

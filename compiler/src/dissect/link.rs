@@ -1,8 +1,11 @@
 //! The headers below the network packet: Ethernet, LLC and SNAP, Linux cooked captures, BSD
-//! loopback, and the VLAN, MPLS and PPPoE headers between them and IP, in any order. The invariant:
-//! `headers_end` is the end of the last of these headers, whatever follows. (Rejected: one parser
-//! for each nesting order in use; a loop over types reads them all.)
+//! loopback, and the headers between them and IP (`shim`), in any order. The invariants:
+//! `headers_end` is the end of the last of these headers, whatever follows; a packet that ends here
+//! has `UNPARSED` unless its last type is a leaf or its bytes are cut. (Rejected: one parser for
+//! each nesting order in use; a loop over types reads them all.)
 
+use super::shim::{self, Next};
+use super::unparsed::{Family, number, refuse};
 use super::{Content, MAX_NESTING, Network, Rest, be16, ethertype};
 use crate::abi::{Stack, bit};
 
@@ -29,13 +32,26 @@ fn not_ethernet(content: Content, rest: &mut Rest, stack: &mut Stack) -> Network
         Content::Cooked2 => cooked2(rest, stack),
         Content::Loopback => loopback(rest, stack),
         Content::Type(kind @ LEAST_TYPE..) => typed(kind, rest, stack),
-        Content::Type(_) => {
+        Content::Type(kind) => {
             reached(rest, stack);
+            refuse(number(Family::EtherType, kind), stack);
             Network::Opaque
         }
         Content::Ip => {
             reached(rest, stack);
             by_version(rest)
+        }
+        Content::Ppp => {
+            reached(rest, stack);
+            let next = match rest.peek() {
+                Some([0xff, 0x03]) => {
+                    rest.skip(2);
+                    shim::ppp(rest, stack)
+                }
+                Some(_) => shim::ppp(rest, stack),
+                None => Next::Cut,
+            };
+            follow(next, rest, stack)
         }
     }
 }
@@ -67,6 +83,9 @@ fn cut(header: usize, rest: &mut Rest, stack: &mut Stack) -> Network {
 fn ethernet(rest: &mut Rest, stack: &mut Stack) -> Network {
     let Some(header) = rest.peek::<14>() else { return cut(14, rest, stack) };
     let kind = be16(header[12], header[13]);
+    if kind <= MOST_LENGTH && matches!(header[..5], [0x01 | 0x0c, 0, 0x0c, 0, 0]) {
+        return inter_switch(rest, stack);
+    }
     let is_type = kind >= LEAST_TYPE || kind == 0;
     stack.bits = if is_type { bit::ETH | bit::ETH_TYPE } else { bit::ETH };
     stack.l2 = rest.here();
@@ -77,6 +96,28 @@ fn ethernet(rest: &mut Rest, stack: &mut Stack) -> Network {
         ethertype::IP6 => Network::Ip6,
         _ => typed(kind, rest, stack),
     }
+}
+
+/// Cisco's inter-switch link: 26 bytes before the Ethernet frame, whose header is the outermost, as
+/// in Wireshark.
+#[cold]
+fn inter_switch(rest: &mut Rest, stack: &mut Stack) -> Network {
+    rest.skip(26);
+    follow(Next::Mac, rest, stack)
+}
+
+/// A further MAC header. The fields of `eth` are those of the first.
+fn mac(rest: &mut Rest, stack: &mut Stack) -> Next {
+    stack.headers_end = rest.behind(14);
+    let Some(header) = rest.peek::<14>() else { return Next::Cut };
+    let kind = be16(header[12], header[13]);
+    if stack.bits & bit::ETH == 0 {
+        let is_type = kind >= LEAST_TYPE || kind == 0;
+        stack.bits |= if is_type { bit::ETH | bit::ETH_TYPE } else { bit::ETH };
+        stack.l2 = rest.here();
+    }
+    rest.skip(14);
+    Next::Type(kind)
 }
 
 /// Linux cooked v1 (libpcap, LINKTYPE_LINUX_SLL): packet type, ARPHRD, address length, address,
@@ -101,9 +142,12 @@ fn cooked_protocol(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
     const LLC: u16 = 4;
     reached(rest, stack);
     match kind {
-        LLC => llc(rest).map_or(Network::Opaque, |kind| typed(kind, rest, stack)),
+        LLC => {
+            let next = llc(rest);
+            follow(next, rest, stack)
+        }
         LEAST_TYPE.. => typed(kind, rest, stack),
-        _ => Network::Opaque,
+        _ => follow(Next::Unread(Family::Cooked, kind), rest, stack),
     }
 }
 
@@ -120,40 +164,57 @@ fn loopback(rest: &mut Rest, stack: &mut Stack) -> Network {
         // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, Darwin.
         10 | 24 | 28 | 30 => Network::Ip6,
         0x0600..=0xffff => typed(family as u16, rest, stack),
-        _ => Network::Opaque,
+        _ => follow(Next::Unread(Family::Loopback, family as u16), rest, stack),
     }
 }
 
-/// The network packet of an Ethernet type; smaller numbers are 802.3 lengths. Every step reads one
-/// header (or one MPLS stack).
+/// The network packet of an Ethernet type; smaller numbers are 802.3 lengths.
 #[inline(never)]
-fn typed(mut kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
+fn typed(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Network {
+    follow(Next::Type(kind), rest, stack)
+}
+
+/// Reads headers until the network packet. Every step reads one header (or one MPLS stack).
+fn follow(mut next: Next, rest: &mut Rest, stack: &mut Stack) -> Network {
     for _ in 0..=MAX_NESTING {
-        reached(rest, stack);
-        let next = match kind {
-            ethertype::IP4 => return Network::Ip4,
-            ethertype::IP6 => return Network::Ip6,
-            ethertype::ARP | ethertype::RARP => return Network::Arp,
-            ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => vlan(rest, stack),
-            ethertype::MPLS | ethertype::MPLS_MULTICAST => mpls(rest, stack),
-            ethertype::PPPOE_SESSION => pppoe(rest, stack),
-            1..=MOST_LENGTH => {
-                rest.take(usize::from(kind));
-                stack.l3_end = rest.captured_end();
-                llc(rest)
+        // A header that is cut has set its own end.
+        if matches!(next, Next::Type(_) | Next::Mac) {
+            reached(rest, stack);
+        }
+        next = match next {
+            Next::Mac => mac(rest, stack),
+            Next::Cut => return Network::Opaque,
+            Next::Unread(family, kind) => {
+                refuse(number(family, kind), stack);
+                return Network::Opaque;
             }
-            _ => None,
+            Next::Type(kind) => match kind {
+                ethertype::IP4 => return Network::Ip4,
+                ethertype::IP6 => return Network::Ip6,
+                ethertype::ARP | ethertype::RARP => return Network::Arp,
+                ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => vlan(rest, stack),
+                1..=MOST_LENGTH => {
+                    rest.take(usize::from(kind));
+                    stack.l3_end = rest.captured_end();
+                    llc(rest)
+                }
+                _ => shim::read(kind, rest, stack),
+            },
         };
-        let Some(next) = next else { break };
-        kind = next;
     }
+    // Too many headers.
+    let kind = match next {
+        Next::Type(kind) => kind,
+        _ => 0,
+    };
+    refuse(number(Family::EtherType, kind), stack);
     Network::Opaque
 }
 
 /// A VLAN tag: priority, drop eligible, id; then the next type (IEEE 802.1Q, 9.6).
-fn vlan(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
+fn vlan(rest: &mut Rest, stack: &mut Stack) -> Next {
     stack.headers_end = rest.behind(4);
-    let tag = rest.peek::<4>()?;
+    let Some(tag) = rest.peek::<4>() else { return Next::Cut };
     if stack.bits & bit::VLAN == 0 {
         stack.bits |= bit::VLAN;
         stack.vlan = rest.here();
@@ -166,74 +227,35 @@ fn vlan(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
         }
     }
     rest.skip(4);
-    Some(next)
+    Next::Type(next)
 }
 
-/// A label stack (RFC 3032), up to the entry with the bottom bit. Only the first half byte of the
-/// following packet tells its type.
-fn mpls(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
-    // RFC 5586 and RFC 3429: management, not traffic.
-    const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
-    let first = rest.here();
-    for _ in 0..MAX_NESTING {
-        stack.headers_end = rest.behind(4);
-        let entry = rest.peek::<4>()?;
-        stack.bits |= bit::MPLS;
-        stack.mpls = first;
-        stack.labels += 1;
-        rest.skip(4);
-        if entry[2] & 1 == 1 {
-            let label = u32::from_be_bytes(*entry) >> 12;
-            return match rest.peek::<1>()?[0] >> 4 {
-                _ if ASSOCIATED_CHANNEL.contains(&label) => None,
-                4 => Some(ethertype::IP4),
-                6 => Some(ethertype::IP6),
-                _ => None,
-            };
-        }
-    }
-    None
-}
-
-/// A PPPoE session header (RFC 2516) and the following PPP protocol, which may be compressed to one
-/// byte (RFC 1661, 6.5).
-fn pppoe(rest: &mut Rest, stack: &mut Stack) -> Option<u16> {
-    stack.headers_end = rest.behind(6);
-    let header = rest.peek::<6>()?;
-    stack.bits |= bit::PPPOE;
-    rest.skip(6);
-    rest.take(usize::from(be16(header[4], header[5])));
-    stack.l3_end = rest.captured_end();
-    let &[first] = rest.peek()?;
-    let protocol = match first & 1 {
-        1 => u16::from(first),
-        _ => u16::from_be_bytes(*rest.peek()?),
-    };
-    rest.skip(if first & 1 == 1 { 1 } else { 2 });
-    stack.headers_end = rest.here();
-    match protocol {
-        0x0021 => Some(ethertype::IP4),
-        0x0057 => Some(ethertype::IP6),
-        0x0281 => Some(ethertype::MPLS),
-        0x0283 => Some(ethertype::MPLS_MULTICAST),
-        _ => None,
-    }
-}
-
-/// LLC (IEEE 802.2), and SNAP if it carries Ethernet types: with organisation code 0, or Cisco's
-/// 0x0000f8 (RFC 1042).
-fn llc(rest: &mut Rest) -> Option<u16> {
+/// LLC (IEEE 802.2), and SNAP if it carries Ethernet types (organisation code 0, or Cisco's
+/// 0x0000f8; RFC 1042) or Ethernet frames (RFC 2684, 5.2).
+pub(super) fn llc(rest: &mut Rest) -> Next {
     const UNNUMBERED: u8 = 0x03;
-    match *rest.peek::<3>()? {
+    const CISCO: [u8; 3] = [0, 0, 0x0c];
+    const BRIDGED: [u8; 3] = [0, 0x80, 0xc2];
+    let Some(header) = rest.peek::<3>() else { return Next::Cut };
+    match *header {
         [0xaa, 0xaa, UNNUMBERED] => {
-            let snap = rest.peek::<8>()?;
+            let Some(snap) = rest.peek::<8>() else { return Next::Cut };
             rest.skip(8);
-            matches!(snap[3..6], [0, 0, 0] | [0, 0, 0xf8]).then_some(be16(snap[6], snap[7]))
+            let kind = be16(snap[6], snap[7]);
+            match [snap[3], snap[4], snap[5]] {
+                [0, 0, 0 | 0xf8] => Next::Type(kind),
+                BRIDGED if matches!(kind, 1 | 7) => {
+                    rest.skip(2);
+                    Next::Mac
+                }
+                CISCO => Next::Cut,
+                _ => Next::Unread(Family::Llc, 0xaa),
+            }
         }
         [0x06, _, UNNUMBERED] => {
             rest.skip(3);
-            Some(ethertype::IP4)
+            Next::Type(ethertype::IP4)
         }
-        _ => None,
+        [sap, ..] => Next::Unread(Family::Llc, sap.into()),
     }
 }

@@ -10,14 +10,25 @@
 
 mod link;
 mod net;
+mod shim;
 mod transport;
 mod tunnel;
+mod unparsed;
 
-use crate::abi::{Head, Link, Packet, Stack};
+pub use tunnel::PORTS as TUNNEL_PORTS;
+pub use unparsed::{Family, Unparsed, unparsed};
+
+use crate::abi::{Head, Link, Packet, Stack, bit};
 
 /// The greatest number of VLAN tags, MPLS labels or extension headers that are read. The bytes
-/// after more of them are opaque.
+/// after more of them are not read, and `UNPARSED` is set.
 pub const MAX_NESTING: u32 = 64;
+
+/// The Ethernet types whose header is read, besides IP, ARP and VLAN tags.
+pub const SHIMS: &[u16] = shim::TYPES;
+
+/// IP protocols that carry a packet which is read as `inner`.
+pub const TUNNELS: &[u8] = &[4, 41, 47, 97, 137, 143];
 
 /// Finds a packet's headers.
 pub fn dissect(packet: &Packet) -> Head {
@@ -39,7 +50,7 @@ pub fn dissect_into(packet: &Packet, head: &mut Head) {
         Link::Null => Content::Loopback,
     };
     if let Some(content) = read(content, &mut rest, &mut head.outer) {
-        enter(content, rest, &mut head.inner);
+        enter(content, rest, head);
     }
 }
 
@@ -72,6 +83,8 @@ enum Content {
     Type(u16),
     /// IPv4 or IPv6, by the version in its first byte.
     Ip,
+    /// PPP, with or without its address and control bytes.
+    Ppp,
 }
 
 /// The network packet that a link layer carries.
@@ -100,10 +113,13 @@ fn read(content: Content, rest: &mut Rest, stack: &mut Stack) -> Option<Content>
     transport::read(protocol, rest, stack)
 }
 
-/// Reads the packet in a tunnel.
+/// Reads the packet in a tunnel. `UNPARSED` speaks of the frame, so it moves to the outer packet;
+/// what is not read stays in the inner packet's `proto`.
 #[cold]
-fn enter(content: Content, mut rest: Rest, stack: &mut Stack) {
-    read(content, &mut rest, stack);
+fn enter(content: Content, mut rest: Rest, head: &mut Head) {
+    read(content, &mut rest, &mut head.inner);
+    head.outer.bits |= head.inner.bits & bit::UNPARSED;
+    head.inner.bits &= !bit::UNPARSED;
 }
 
 /// The bytes that are not yet read.

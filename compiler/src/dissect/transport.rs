@@ -4,6 +4,7 @@
 //! other fields need the whole header. (Rejected: reading the packet that an ICMP error quotes,
 //! whose ports are not this packet's.)
 
+use super::unparsed::refuse_protocol;
 use super::{Content, Rest, be16, ethertype, tunnel};
 use crate::abi::{Stack, bit};
 
@@ -28,7 +29,11 @@ fn other(protocol: u8, rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
         4 => return Some(Content::Type(ethertype::IP4)),
         41 => return Some(Content::Type(ethertype::IP6)),
         47 => return tunnel::gre(rest, stack),
-        _ => {}
+        97 => return tunnel::etherip(rest, stack),
+        137 => return Some(Content::Type(ethertype::MPLS)),
+        // Segment routing (RFC 8986, 4.9).
+        143 => return Some(Content::Ethernet),
+        _ => refuse_protocol(protocol, stack),
     }
     None
 }
@@ -98,8 +103,8 @@ fn udp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     };
     stack.l4 = rest.here();
     let length = be16(header[4], header[5]);
-    // RFC 2675, 4: 0 in a jumbogram.
-    let jumbo = length == 0 && stack.bits & bit::IP6_HDR != 0;
+    // RFC 2675, 4: 0 in a jumbogram. Also 0 in a super-frame that no length field can describe.
+    let jumbo = length == 0 && (stack.bits & bit::IP6_HDR != 0 || rest.left() > 0xffff);
     let text = payload(8, rest, stack);
     let shown = text != 0 && (length > 8 || jumbo);
     let whole = bit::UDP | bit::UDP_PORTS | bit::PORTS | bit::UDP_HDR;
@@ -107,16 +112,12 @@ fn udp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
     if !shown {
         return None;
     }
-    match be16(header[2], header[3]) {
-        port @ (tunnel::VXLAN_PORT | tunnel::GENEVE_PORT) => {
-            if !jumbo {
-                rest.take(usize::from(length));
-            }
-            rest.skip(8);
-            tunnel::over_udp(port, rest, stack)
-        }
-        _ => None,
+    let port = tunnel::port(be16(header[0], header[1]), be16(header[2], header[3]))?;
+    if !jumbo {
+        rest.take(usize::from(length));
     }
+    rest.skip(8);
+    tunnel::over_udp(port, rest, stack)
 }
 
 /// SCTP (RFC 9260, 3.1).

@@ -23,8 +23,8 @@ const TRANSPORT_BITS: u64 = bit::TCP_SEQ
     | bit::TCP_PAYLOAD
     | bit::UDP_PAYLOAD
     | bit::PAYLOAD;
-/// Bits of tunnel headers. In the fast shapes, only UDP can carry these headers.
-const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE;
+/// Bits of tunnels. In the fast shapes, only UDP can carry them.
+const TUNNEL_BITS: u64 = bit::VXLAN | bit::GENEVE | bit::ESP | bit::UNPARSED;
 
 impl Needs {
     /// What rules and limits read.

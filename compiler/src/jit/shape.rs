@@ -8,6 +8,7 @@
 use super::emit::Emit;
 use super::needs::Needs;
 use crate::abi::{Link, bit, offset};
+use crate::dissect::TUNNEL_PORTS;
 use crate::fields::{Layer, Slot};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
@@ -266,10 +267,12 @@ impl Emit<'_> {
             }
         }
         if shape.proto == 17 && needs.tunnels() {
-            let port = self.load(at, 2, 2);
-            for tunnel in [4789, 6081] {
-                let other = self.b.ins().icmp_imm_s(IntCC::NotEqual, port, tunnel);
-                self.require(other, shape.slow);
+            for port in [0, 2] {
+                let port = self.load(at, port, 2);
+                for &tunnel in TUNNEL_PORTS {
+                    let other = self.b.ins().icmp_imm_s(IntCC::NotEqual, port, i64::from(tunnel));
+                    self.require(other, shape.slow);
+                }
             }
         }
         let fixed = self.constant(bits);

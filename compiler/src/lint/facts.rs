@@ -39,8 +39,10 @@ pub(super) const IMPLIES: &[(u64, u64)] = &[
 
 /// No packet has bits of two of these at once.
 pub(super) const EXCLUDES: &[&[u64]] = &[
-    &[TCP, UDP, SCTP, ICMP, ICMP6, ESP, GRE, FRAGMENT],
-    &[PORTS, ICMP, ICMP6, ESP, GRE, FRAGMENT],
+    &[TCP, UDP, SCTP, ICMP, ICMP6, GRE, FRAGMENT],
+    &[PORTS, ICMP, ICMP6, GRE, FRAGMENT],
+    // ESP may be in UDP.
+    &[TCP, SCTP, ICMP, ICMP6, ESP, GRE, FRAGMENT],
     &[IP_IHL, IP6],
     &[IP_VERSION, ARP],
     &[IP, ARP],
@@ -88,8 +90,7 @@ pub(super) fn excluded(bits: u64) -> u64 {
 const EXTENSIONS: [u64; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
 
 /// The protocol number of each of these headers.
-const PROTOCOLS: &[(u64, u64)] =
-    &[(TCP, 6), (UDP, 17), (SCTP, 132), (ICMP, 1), (ICMP6, 58), (ESP, 50), (GRE, 47)];
+const PROTOCOLS: &[(u64, u64)] = &[(TCP, 6), (UDP, 17), (SCTP, 132), (ICMP, 1), (ICMP6, 58), (GRE, 47)];
 
 const fn load(slot: Slot, at: u16, width: u8, shift: i8, mask: u64) -> Load {
     Load { layer: Layer::Outer, bits: 0, slot, at, width, shift, mask }

@@ -190,17 +190,18 @@ fn tags_without_a_known_type_end_the_headers() {
     let stack = outer(&ethernet(0x8100, &vlan(7, 0x1234, b"something")));
     let bits = ETHERNET | mrule_compiler::abi::bit::VLAN;
     let expected = Stack {
-        bits: bits | VLAN_ETYPE,
+        bits: bits | VLAN_ETYPE | UNPARSED,
         vlan: 14,
         vlans: 1,
         headers_end: 18,
         l3_end: 27,
+        proto: 0x1234,
         ..Stack::default()
     };
     assert_eq!(stack, expected);
     // Behind the tag stands an 802.3 length, and 3 bytes of padding.
     let stack = outer(&ethernet(0x8100, &vlan(7, 6, b"\x42\x42\x03bpdpad")));
-    assert_eq!(stack, Stack { bits, l3_end: 24, ..expected });
+    assert_eq!(stack, Stack { bits, l3_end: 24, proto: 0, ..expected });
 }
 
 #[test]
@@ -212,12 +213,13 @@ fn deep_stacks_end() {
     };
     assert_eq!(nested(40).l3, 14 + 160);
     let deep = nested(80);
-    assert_eq!(deep.bits, ETHERNET | mrule_compiler::abi::bit::VLAN | VLAN_ETYPE, "no IP");
+    assert_eq!(deep.bits, ETHERNET | mrule_compiler::abi::bit::VLAN | VLAN_ETYPE | UNPARSED, "no IP");
     assert!(deep.vlans >= 64);
     let labels = (0..80).fold(udp4(), |inner, i| label(16, i == 0, &inner));
-    assert_eq!(outer(&ethernet(0x8847, &labels)).bits, ETHERNET | MPLS);
+    assert_eq!(outer(&ethernet(0x8847, &labels)).bits, ETHERNET | MPLS | UNPARSED);
     let options = (0..80).fold((17, udp(1, 2, b"")), |(next, inner), _| (60, extension(next, 0, &inner)));
-    assert_eq!(outer(&ethernet(0x86dd, &ipv6(options.0, &options.1))).bits, ETHERNET | V6 | EXT_DSTOPTS);
+    let options = outer(&ethernet(0x86dd, &ipv6(options.0, &options.1)));
+    assert_eq!(options.bits, ETHERNET | V6 | EXT_DSTOPTS | UNPARSED);
 }
 
 #[test]
@@ -228,9 +230,13 @@ fn mpls_and_pppoe() {
     let v6 = outer(&ethernet(0x8848, &label(17, true, &ipv6(6, &tcp(SYN, 0, b"")))));
     assert_eq!((v6.bits, v6.l3), (ETHERNET | MPLS | V6 | TCP_ALL, 18));
     let wire = outer(&ethernet(0x8847, &label(17, true, &[0; 30])));
-    assert_eq!((wire.bits, wire.labels, wire.headers_end), (ETHERNET | MPLS, 1, 18));
+    assert_eq!((wire.bits, wire.labels, wire.headers_end), (ETHERNET | MPLS | UNPARSED, 1, 36));
     let channel = outer(&ethernet(0x8847, &label(13, true, &udp4())));
-    assert_eq!(channel.bits, ETHERNET | MPLS, "a management channel is not IP, whatever its first byte");
+    assert_eq!(
+        channel.bits,
+        ETHERNET | MPLS | UNPARSED,
+        "a management channel is not IP, whatever its first byte"
+    );
 
     assert_eq!(outer(&ethernet(0x8864, &pppoe(0x0021, &udp4()))), udp_at(22, ETHERNET | PPPOE));
     let v6 = outer(&ethernet(0x8864, &pppoe(0x0057, &ipv6(6, &tcp(SYN, 0, b"")))));
@@ -258,9 +264,11 @@ fn lengths_instead_of_types() {
     assert_eq!(outer(&spanning), Stack { bits: ETH, headers_end: 14, l3_end: 19, ..Stack::default() });
     for neither in [1501, 1535] {
         let stack = outer(&ethernet(neither, &udp4()));
-        assert_eq!(stack, Stack { bits: ETH, headers_end: 14, l3_end: 46, ..Stack::default() });
+        let proto = neither.into();
+        let bits = ETH | UNPARSED;
+        assert_eq!(stack, Stack { bits, headers_end: 14, l3_end: 46, proto, ..Stack::default() });
     }
-    assert_eq!(outer(&ethernet(0, &udp4())).bits, ETHERNET, "0 is a type");
+    assert_eq!(outer(&ethernet(0, &udp4())).bits, ETHERNET | UNPARSED, "0 is a type");
 }
 
 #[test]

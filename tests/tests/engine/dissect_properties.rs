@@ -4,12 +4,12 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
-use mrule_compiler::dissect::dissect;
+use mrule_compiler::dissect::{dissect, unparsed};
 use mrule_compiler::fields::{Slot, promised};
 use mrule_tests::capture::{self, Captured};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 const LINKS: [Link; 5] = [Link::Ethernet, Link::RawIp, Link::LinuxSll, Link::LinuxSll2, Link::Null];
@@ -17,7 +17,8 @@ const LINKS: [Link; 5] = [Link::Ethernet, Link::RawIp, Link::LinuxSll, Link::Lin
 /// Of the captures that ship, frames of every kind: a few of each set of presence bits.
 static SAMPLES: LazyLock<Vec<Captured>> = LazyLock::new(|| {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/pcap"));
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let list = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<_> = list(folder.into()).chain(list(folder.join("layers"))).collect();
     paths.sort();
     let mut kinds = BTreeMap::<[u64; 2], Vec<Captured>>::new();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == "pcap")) {
@@ -39,6 +40,11 @@ fn check(packet: &Packet) -> Head {
     promises(packet, &head.outer);
     promises(packet, &head.inner);
     let (outer, inner) = (&head.outer, &head.inner);
+    assert_eq!(inner.bits & UNPARSED, 0, "it speaks of the frame");
+    assert_eq!(outer.bits & UNPARSED != 0, unparsed(&head).is_some());
+    for stack in [outer, inner] {
+        assert!(stack.proto == 0 || (stack.bits & NET | outer.bits & UNPARSED) != 0, "{stack:?}");
+    }
     if *inner != Stack::default() {
         let carrier = if outer.bits & (GRE | VXLAN | GENEVE) != 0 { outer.tunnel } else { outer.l3 };
         assert!(outer.bits & NET != 0, "only IP carries tunnels");
@@ -72,7 +78,6 @@ fn promises(packet: &Packet, stack: &Stack) {
     zero(ARP | IP | IP6, &[stack.l3]);
     zero(TCP | UDP | SCTP | ICMP | ICMP6, &[stack.l4]);
     zero(PAYLOAD, &[stack.payload, stack.payload_end]);
-    zero(NET, &[stack.proto]);
     zero(TCP_LEN, &[stack.tcp_len]);
     zero(VLAN, &[stack.vlan]);
     zero(MPLS, &[stack.mpls]);
@@ -86,7 +91,8 @@ fn promises(packet: &Packet, stack: &Stack) {
     implies(IP6_HDR, IP6 | IP_VERSION | NET);
     assert_eq!(has(NET), has(IP_HDR) != has(IP6_HDR));
     implies(TCP | UDP | SCTP | ICMP | ICMP6 | GRE | ESP | AH | FRAGMENT, NET);
-    assert!((bits & (TCP | UDP | SCTP | ICMP | ICMP6 | GRE | ESP | FRAGMENT)).count_ones() <= 1);
+    assert!((bits & (TCP | UDP | SCTP | ICMP | ICMP6 | GRE | FRAGMENT)).count_ones() <= 1);
+    assert!((bits & (TCP | SCTP | ICMP | ICMP6 | GRE | ESP | FRAGMENT)).count_ones() <= 1);
     assert_eq!(has(PORTS), has(TCP_PORTS | UDP_PORTS | SCTP_PORTS));
     assert_eq!(has(TCP), has(TCP_PORTS));
     assert_eq!(has(UDP), has(UDP_PORTS));
@@ -114,7 +120,8 @@ fn there_are_samples_of_every_kind() {
         let head = dissect(&Packet::new(&packet.bytes, packet.len, packet.link.unwrap()));
         bits | head.outer.bits | head.inner.bits
     });
-    assert_eq!(all, (1 << 46) - 1, "every presence bit, missing {:#x}", all ^ ((1 << 46) - 1));
+    let every = ((1 << 46) - 1) | UNPARSED;
+    assert_eq!(all, every, "every presence bit, missing {:#x}", all ^ every);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use mrule_compiler::abi::bit::*;
 use mrule_compiler::abi::{Head, Link, Packet, Stack};
-use mrule_compiler::dissect::dissect;
+use mrule_compiler::dissect::{Family, Unparsed, dissect, unparsed};
 use mrule_tests::packets::*;
 
 fn read(frame: &[u8]) -> Head {
@@ -78,12 +78,42 @@ fn gre_carries_ethernet_and_mpls() {
 }
 
 #[test]
-fn gre_of_other_kinds_is_opaque() {
-    for (flags, kind) in [(1, 0x0800), (0x4000, 0x0800), (0, 0x88be), (0, 0x1234), (0, 0x0004)] {
-        let head = read(&ethernet(0x0800, &ipv4(47, &gre(flags, kind, &[], &packet()))));
-        assert_eq!(head.outer.bits, OUTER | GRE, "{flags:#x} {kind:#x}");
+fn gre_of_other_kinds_is_not_parsed() {
+    for (flags, kind) in [(1, 0x0800), (0x4000, 0x0800), (0x1000, 0x88be), (0, 0x1234), (0, 0x0004)] {
+        let head = read(&ethernet(0x0800, &ipv4(47, &gre(flags, kind, &[0; 4], &packet()))));
+        assert_eq!(head.outer.bits, OUTER | GRE | UNPARSED, "{flags:#x} {kind:#x}");
         assert_eq!(head.inner, Stack::default(), "{flags:#x} {kind:#x}");
+        assert_eq!(unparsed(&head), Some(Unparsed { family: Family::Ip, kind: 47 }));
     }
+}
+
+#[test]
+fn the_last_type_is_told() {
+    let carried = |inside: &[u8]| {
+        let vxlan = vni([8, 0, 0, 0], inside);
+        read(&ethernet(0x0800, &ipv4(17, &udp(5555, 4789, &vxlan))))
+    };
+    let of = |family, kind| Some(Unparsed { family, kind });
+    let head = carried(&ethernet(0x88b5, b"something"));
+    assert_eq!((unparsed(&head), head.inner.headers_end), (of(Family::EtherType, 0x88b5), 64));
+    assert_eq!(unparsed(&carried(&ethernet(0x0800, &ipv4(253, b"something")))), of(Family::Ip, 253));
+    assert_eq!(unparsed(&carried(&ethernet(0x88cc, b"a leaf"))), None);
+    assert_eq!(unparsed(&read(&ethernet(0x8864, &pppoe(0x00fd, b"x")))), of(Family::Ppp, 0xfd));
+    assert_eq!(unparsed(&read(&ethernet(5, &[4, 4, 3, 1, 2]))), of(Family::Llc, 4));
+}
+
+/// Its length fields are 0: no field can hold the length of such a frame.
+#[test]
+fn a_super_frame_of_vxlan_over_ipv4() {
+    let carried = vni([8, 0, 0, 0], &ethernet(0x0800, &packet()));
+    let mut frame = ethernet(0x0800, &ipv4(17, &udp(5555, 4789, &carried)));
+    for at in [16, 17, 38, 39, 66, 67] {
+        frame[at] = 0;
+    }
+    let head = dissect(&Packet::new(&frame, 70_000, Link::Ethernet));
+    assert_eq!((head.outer.bits, head.inner.bits), (OUTER | UDP_DATA | VXLAN, OUTER | TCP_DATA));
+    let short = dissect(&Packet::new(&frame, 1_000, Link::Ethernet));
+    assert_eq!((short.outer.bits, short.inner), (OUTER | UDP_DATA & !UDP_PAYLOAD, Stack::default()));
 }
 
 #[test]
@@ -115,10 +145,17 @@ fn vxlan() {
         ..Stack::default()
     };
     assert_eq!(head, Head { outer, inner: Stack { l2: 50, ..packet_at(64, ETH | ETH_TYPE) } });
-    // No network identifier is valid without its flag; other ports are other protocols.
-    for (port, flags) in [(4789, 0), (4788, 8)] {
+    // As in Wireshark, either port decides, and the flag of the network identifier does not. Other
+    // ports are other protocols, and a name server's answer is no tunnel.
+    let read = |from, to, flags| {
         let carried = vni([flags, 0, 0, 0], &ethernet(0x0800, &packet()));
-        let head = read(&ethernet(0x0800, &ipv4(17, &udp(5555, port, &carried))));
+        read(&ethernet(0x0800, &ipv4(17, &udp(from, to, &carried))))
+    };
+    for (from, to, flags) in [(5555, 4789, 0), (4789, 5555, 8)] {
+        assert_eq!(read(from, to, flags).outer.bits, OUTER | UDP_DATA | VXLAN);
+    }
+    for (from, to) in [(5555, 4788), (53, 4789)] {
+        let head = read(from, to, 8);
         assert_eq!((head.outer.bits, head.inner), (OUTER | UDP_DATA, Stack::default()));
     }
 }
@@ -134,7 +171,7 @@ fn geneve() {
     assert_eq!(head.inner, packet_at(50, 0));
     let other = vni([0x40, 0, 0x08, 0x00], &packet());
     let head = read(&ethernet(0x0800, &ipv4(17, &udp(5555, 6081, &other))));
-    assert_eq!((head.outer.bits, head.inner), (OUTER | UDP_DATA, Stack::default()));
+    assert_eq!((head.outer.bits, head.inner), (OUTER | UDP_DATA | UNPARSED, Stack::default()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod app;
 mod cut;
 mod fields;
 mod filters;
+mod layers;
 mod markers;
 mod slices;
 mod streams;
