@@ -43,7 +43,7 @@ pub enum Error {
         found: String,
     },
     /// The only link type of a capture is not supported.
-    #[error("`{}` has link type {link_type}, which is not supported; supported are {}", path.display(), LinkType::SUPPORTED)]
+    #[error("`{}` has link type {link_type}, which is not supported; supported are {}{}", path.display(), LinkType::SUPPORTED, link_type.advice())]
     UnsupportedLink {
         /// The path as given.
         path: PathBuf,

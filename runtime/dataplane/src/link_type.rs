@@ -27,6 +27,25 @@ impl LinkType {
         })
     }
 
+    /// What to do about a capture with this link type, if there is a way. It begins with `; `.
+    pub fn advice(self) -> &'static str {
+        match self.0 {
+            50 | 104 => {
+                "; to read the IP packets in it, cut the link header off: `editcap -C 4 -L -T rawip IN OUT`"
+            }
+            9 => {
+                "; to read the IP packets in it, cut the link header off: `editcap -C 4 -L -T rawip IN OUT` \
+                 (`-C 2` where frames do not begin with ff:03)"
+            }
+            105 | 119 | 127 | 163 | 192 => {
+                "; these are 802.11 frames: capture on the wired side of the access point, or turn them into Ethernet \
+                 (`airdecap-ng -b BSSID FILE`)"
+            }
+            239 | 258 => "; each frame has a header of its own length: capture on the interface itself",
+            _ => "",
+        }
+    }
+
     /// The link type's name in the registry, for common link types.
     pub fn name(self) -> Option<&'static str> {
         let found = NAMES.binary_search_by_key(&self.0, |&(number, _)| number).ok()?;
@@ -123,6 +142,17 @@ mod tests {
             assert!(LinkType(n).name().is_some(), "{n}");
             assert!(LinkType::SUPPORTED.contains(&n.to_string()), "{n}");
         }
+    }
+
+    #[test]
+    fn advice_is_for_unsupported_types_that_can_be_converted() {
+        for n in (0..u16::MAX).filter(|&n| LinkType(n).link().is_some()) {
+            assert_eq!(LinkType(n).advice(), "", "{n}");
+        }
+        assert!(LinkType(104).advice().starts_with("; ") && LinkType(104).advice().contains("editcap -C 4"));
+        assert!(LinkType(9).advice().contains("-C 2"));
+        assert!(LinkType(127).advice().contains("802.11"));
+        assert_eq!(LinkType(147).advice(), "");
     }
 
     #[test]

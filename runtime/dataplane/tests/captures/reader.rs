@@ -104,6 +104,7 @@ fn packets_of_unsupported_interfaces_are_counted_and_passed_over() {
     assert!(matches!(error, Error::UnsupportedLink { link_type: LinkType(127), .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("127 (IEEE802_11_RADIOTAP)") && text.contains("Ethernet (1)"), "{text}");
+    assert!(text.ends_with("(`airdecap-ng -b BSSID FILE`)"), "{text}");
 }
 
 #[test]
