@@ -58,6 +58,16 @@ const TALKS: &[Talk] = &[
     (App::Bittorrent, UDP, b"\x41\0\x12\x34\x01\x02\x03\x04\0\0\0\0\0\x10\0\0\0\x01\0\0", b"\x21\0\x12\x34\x01\x02\x03\x04\0\0\0\x10\0\x10\0\0\0\x01\0\x01"),
     (App::Bittorrent, UDP, b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\x01\x02\x03\x04", b"\0\0\0\0\x01\x02\x03\x04"),
     (App::Other, UDP, b"hello", b"world"),
+    // DNS with the reserved bit, with a response code in a query, with control bytes in labels.
+    (App::Dns, UDP, b"\x12\x34\x01\x40\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01", b""),
+    (App::Dns, UDP, b"\x12\x34\x01\x03\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01", b""),
+    (App::Dns, UDP, b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03w\0w\x07ex\nmple\0\0\x01\0\x01", b""),
+    (App::Dns, TCP, b"\0\x1d\x12\x34\x01\x50\0\x01\0\0\0\0\0\0\x03w\x01w\x07example\0\0\x01\0\x01", b""),
+    // Odd in more than one way: no DNS.
+    (App::Other, UDP, b"\x12\x34\x01\x40\0\x02\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x01", b""),
+    (App::Other, UDP, b"\x12\x34\x01\x40\0\x01\0\0\0\0\0\0\x03www\x07example\0\0\x01\0\x03", b""),
+    // NATS.
+    (App::Other, TCP, b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n", b"INFO {\"server_id\":\"x\"}\r\nPONG\r\n"),
     // A NetBIOS name is no DNS name.
     (App::Other, UDP, b"\x12\x34\x01\x10\0\x01\0\0\0\0\0\0\x20EJFDEBFEEBFACACACACACACACACACAAA\0\0\x20\0\x01", b""),
 ];

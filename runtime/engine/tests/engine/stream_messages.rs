@@ -285,6 +285,22 @@ fn dns_datagrams() {
     assert_eq!(feed.streams.counts().messages.malformed, 6);
 }
 
+/// As tshark reads them: the reserved bit, a response code in a query, control bytes in a label.
+#[test]
+fn dns_that_receivers_pass_over() {
+    for (flags, name, read) in [
+        (0x0140, EXAMPLE, "WWW.example.org"),
+        (0x0103, EXAMPLE, "WWW.example.org"),
+        (0x0100, &b"\x03w\x01w\x02ex\0"[..], "w\u{1}w.ex"),
+    ] {
+        let mut feed = Feed::new(&program(&[], DNS, true));
+        let message = question(flags, &[(name, 1)]);
+        let told = feed.give(&Segment { proto: UDP, ..segment(true, 0, &message) });
+        assert_eq!((told.app, of(&told.said, Facet::DnsName)), (App::Dns, vec![read]));
+        assert_eq!(of(&told.said, Facet::DnsRcode), [""; 0]);
+    }
+}
+
 #[test]
 fn dns_over_tcp() {
     let framed = |message: Vec<u8>| [&(message.len() as u16).to_be_bytes()[..], &message].concat();

@@ -28,27 +28,28 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
     let Some(flags) = word(bytes, 2) else { return More };
     let response = flags & 0x8000 != 0;
     let opcode = flags >> 11 & 15;
-    // The reserved bit must be 0, and the operation code must be in use.
-    if flags & 0x40 != 0 || !matches!(opcode, 0 | 2 | 4 | 5) {
+    // The operation code must be in use.
+    if !matches!(opcode, 0 | 2 | 4 | 5) {
         return No;
     }
+    // What receivers pass over, if all else is plain: the reserved bit, a response code in a query,
+    // control characters in labels.
+    let mut odd = flags & 0x40 != 0 || (!response && flags & 15 != 0);
     let update = opcode == 5;
     let sound = if response {
         questions <= 8 && flags & 15 <= 11 && answers + authorities + additional <= 512
     } else {
         // mDNS puts known answers into queries.
-        (1..=16).contains(&questions)
-            && flags & 15 == 0
-            && answers <= 64
-            && (authorities <= 16 || update)
-            && additional <= 16
+        (1..=16).contains(&questions) && answers <= 64 && (authorities <= 16 || update) && additional <= 16
     };
     if !sound || (response && questions == 0 && (answers == 0 || flags & 0x400 == 0)) {
         return No;
     }
     let mut at = 12;
     for label in 0.. {
-        let Some(&size) = bytes.get(at) else { return longer(closed, label) };
+        let Some(&size) = bytes.get(at) else {
+            return longer(closed, label).and(|| Answer::of(!odd));
+        };
         match size {
             0 => {
                 at += 1;
@@ -57,15 +58,12 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
             1..0x40 => {
                 let end = at + 1 + usize::from(size);
                 let Some(text) = bytes.get(at + 1..end.min(bytes.len())) else {
-                    return longer(closed, label);
+                    return longer(closed, label).and(|| Answer::of(!odd));
                 };
-                if end > at.max(12) + 64
-                    || end > 12 + 255
-                    || end > length
-                    || !text.iter().all(|&byte| (0x20..0x7f).contains(&byte) || byte >= 0x80)
-                {
+                if end > at.max(12) + 64 || end > 12 + 255 || end > length {
                     return No;
                 }
+                odd |= !text.iter().all(|&byte| (0x20..0x7f).contains(&byte) || byte >= 0x80);
                 // NetBIOS names look like this; other names do not.
                 if size == 32 && text.len() == 32 && text.iter().all(|byte| (b'A'..=b'P').contains(byte)) {
                     return No;
@@ -75,9 +73,12 @@ pub(super) fn dns_message(bytes: &[u8], length: usize, closed: bool) -> Answer {
             _ => return No,
         }
     }
-    let (Some(kind), Some(class)) = (word(bytes, at), word(bytes, at + 2)) else { return longer(closed, 0) };
+    let (Some(kind), Some(class)) = (word(bytes, at), word(bytes, at + 2)) else {
+        return longer(closed, 0).and(|| Answer::of(!odd));
+    };
     let known = matches!(kind, 1..=110 | 249..=260 | 32768 | 32769 | 65280..=65534);
-    Answer::of(known && matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255))
+    let plain = opcode == 0 && questions == 1 && answers + authorities <= 64 && class == 1 && kind <= 110;
+    Answer::of(known && matches!(class & 0x7fff, 1 | 3 | 4 | 254 | 255) && (plain || !odd))
 }
 
 /// For bytes that end within a name: the labels before the end were sound.

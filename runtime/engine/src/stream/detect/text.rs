@@ -119,7 +119,7 @@ pub(super) fn http_request(prefix: Prefix) -> Answer {
     };
     let connect = prefix.bytes.starts_with(b"CONNECT ");
     let web: &[&[u8]] = &[b"/", b"*", b"http://", b"https://", b"http/1."];
-    let good = if connect && !target.is_empty() { Yes } else { scheme(target, web) };
+    let good = if connect { authority(target) } else { scheme(target, web) };
     match (good, version) {
         (No, _) | (More, Some(_)) => No,
         // A line of two words is HTTP if only the blank before the version is missing.
@@ -130,6 +130,12 @@ pub(super) fn http_request(prefix: Prefix) -> Answer {
         (_, Some(version)) => begins(version, b"HTTP/1.").or(|| Answer::of(ends && version == b"HTTP/1")),
         _ => More,
     }
+}
+
+/// The target of CONNECT: a host and a port (RFC 9112, 3.2.3). NATS has CONNECT, too, with JSON.
+fn authority(target: &[u8]) -> Answer {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(byte);
+    if target.is_empty() { More } else { Answer::of(target.iter().all(fits)) }
 }
 
 pub(super) fn http_response(prefix: Prefix) -> Answer {
