@@ -54,6 +54,7 @@ pub use store::{Kept, Store};
 
 use crate::compile_queue::CompileQueue;
 use crate::event::output::EventWriter;
+use crate::event::verb::{UnknownName, VerbError};
 use crate::history::History;
 use dataplane::Dataplane;
 use mrule_compiler::compile::Compiled;
@@ -105,6 +106,21 @@ pub enum Refusal {
     /// The run has ended.
     #[error("the run has ended")]
     Ended,
+}
+
+impl From<UnknownName> for Refusal {
+    fn from(unknown: UnknownName) -> Refusal {
+        Refusal::Unknown(unknown.to_string())
+    }
+}
+
+impl From<VerbError> for Refusal {
+    fn from(error: VerbError) -> Refusal {
+        match error {
+            VerbError::Unknown(unknown) => unknown.into(),
+            other => Refusal::Bad(other.to_string()),
+        }
+    }
 }
 
 impl From<Error> for Refusal {

@@ -10,6 +10,7 @@ pub mod input;
 mod live;
 pub mod output;
 mod record;
+pub mod verb;
 
 pub use client::{CLIENT_BURST, CLIENT_RATE, OWNER, on_behalf};
 pub use hub::{

@@ -186,6 +186,6 @@ fn what_is_wrong_is_refused_before_anything() {
         (r#"{"time": 1, "raise": "keep", "key": "tcp 10.0.0.1:1 10.0.0.2:2", "for": "5m"}"#, "remove `for`"),
     ] {
         let (_, error) = input::parse(line, &program).unwrap_err();
-        assert!(error.contains(what), "{line}: {error}");
+        assert!(error.to_string().contains(what), "{line}: {error}");
     }
 }

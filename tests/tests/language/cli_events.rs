@@ -119,6 +119,7 @@ fn a_wrong_line_starts_nothing() {
         (r#"{"time": 1, "raise": "reported", "key": "10.0.0.1", "for": "10"}"#, "`for` must be a duration"),
         (r#"{"time": 1, "raise": "reported", "key": "10.0.0.1", "value": 1}"#, "has no member `value`"),
         (r#"{"time": "noon", "clear": "reported"}"#, "`time` must be"),
+        (r#"{"clear": "reported"}"#, "has no `time`"),
         (r#"{"time": -1, "clear": "reported"}"#, "`time` must be"),
         (r#"{"time": 1, "add": "users", "key": "10.0.0.1"}"#, "is a map"),
         (r#"{"time": 1, "add": "authenticated", "key": "10.0.0.1", "value": "x"}"#, "is a set"),

@@ -6,6 +6,7 @@ use super::Api;
 use super::bodies::{Body, Incoming};
 use super::problem::Problem;
 use super::routes::query_params;
+use crate::event::verb::Verb;
 use axum::Json as Answer;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -165,7 +166,8 @@ async fn change(api: &Arc<Api>, policy: String, verb: &'static str, name: String
         ));
     }
     members.insert(verb.to_owned(), Json::from(name));
-    let effect = api.ask(move |api| api.control.change(&policy, members)).await?;
+    let verb = Verb::from_object(members).map_err(|error| Problem::new(400, error.to_string()))?;
+    let effect = api.ask(move |api| api.control.change(&policy, &verb)).await?;
     let (effect, keys) = match effect {
         Effect::Raised(Outcome::Raised) => ("raised", None),
         Effect::Raised(Outcome::Extended) => ("extended", None),

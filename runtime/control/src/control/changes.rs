@@ -8,7 +8,8 @@ use super::persistence::{self, Persistence};
 use super::saved::Kind;
 use super::values::{key_json, value_json};
 use super::{Control, Refusal, memory, now};
-use crate::event::{input, part_json, time_text};
+use crate::event::verb::{Verb, param_named, table_named, trigger_named};
+use crate::event::{part_json, time_text};
 use mrule_compiler::environment::ChangeError;
 use mrule_compiler::hir::{self, ParamId, Program, Scope, TableId, Value, ValueTy};
 use mrule_compiler::table::{Row, text};
@@ -87,26 +88,24 @@ fn bad(what: impl ToString) -> Refusal {
 }
 
 pub(super) fn table_of(policy: &Policy, name: &str) -> Result<TableId, Refusal> {
-    let names = policy.program().tables.iter().map(|table| table.name.as_str());
-    input::find("table", name, names).map(|at| TableId(at as u32)).map_err(Refusal::Unknown)
+    Ok(table_named(policy.program(), name)?.0)
 }
 
 fn trigger_of(policy: &Policy, name: &str) -> Result<usize, Refusal> {
-    let names = policy.program().triggers.iter().map(|trigger| trigger.name.as_str());
-    input::find("trigger", name, names).map_err(Refusal::Unknown)
+    Ok(trigger_named(policy.program(), name)?.0)
 }
 
 impl Control {
-    /// Makes a change that is written like a line of a change file, without a time. If another
-    /// version replaces the policy meanwhile, the change is made in that version.
+    /// Makes a change. If another version replaces the policy meanwhile, the change is made in that
+    /// version.
     ///
     /// # Errors
     /// There is no such policy, table, param or trigger, or the change is invalid. Nothing has
     /// changed then.
-    pub fn change(&self, policy: &str, object: Map<String, Json>) -> Result<Effect, Refusal> {
+    pub fn change(&self, policy: &str, verb: &Verb) -> Result<Effect, Refusal> {
         retry(|| {
             let seen = self.policy(policy)?;
-            let change = understand(&object, &seen)?;
+            let change = verb.change(seen.program())?;
             if is_of_flows(seen.program(), &change) {
                 return self.change_flows(policy, &seen, &change);
             }
@@ -114,12 +113,12 @@ impl Control {
                 // A version that was loaded meanwhile has other numbers.
                 let change = match Arc::ptr_eq(now_there.program(), seen.program()) {
                     true => change,
-                    false => understand(&object, now_there)?,
+                    false => verb.change(now_there.program())?,
                 };
                 if is_of_flows(now_there.program(), &change) {
                     return Err(Refusal::Moved);
                 }
-                self.change_here(policy, now_there, persistence, &change, &object)
+                self.change_here(policy, now_there, persistence, &change, verb)
             })
         })
     }
@@ -130,7 +129,7 @@ impl Control {
         policy: &mut Policy,
         persistence: &mut Persistence,
         change: &Change,
-        object: &Map<String, Json>,
+        verb: &Verb,
     ) -> Result<(Effect, Touched), Refusal> {
         let now = now();
         let effect = policy.change(now, change).map_err(|error| refused(&error))?;
@@ -144,7 +143,7 @@ impl Control {
         };
         let lessens = !matches!(change, Change::Raise { .. }) || policy.program().raises_may_lessen();
         if let Some(mutation) =
-            mutation(policy, change, effect, object, now).filter(|_| persistence.has_store())
+            mutation(policy, change, effect, verb, now).filter(|_| persistence.has_store())
         {
             persistence.changed(name, mutation, lessens);
         }
@@ -169,6 +168,7 @@ impl Control {
         let program = policy.program().clone();
         match touched {
             Touched::Nothing => return Ok(result),
+            Touched::Expired => {}
             Touched::Table(id) => {
                 entry.changed.tables.extend(program.tables.get(id.index()).map(|t| t.name.clone()));
             }
@@ -223,7 +223,7 @@ impl Control {
         for name in due {
             let expire = |policy: &mut Policy, _: &mut Persistence| {
                 policy.environment_mut().expire(now, EXPIRE);
-                Ok(((), Touched::Param(ParamId(u32::MAX), true)))
+                Ok(((), Touched::Expired))
             };
             // A policy that was unloaded meanwhile has no rows.
             let _gone = self.change_by(&name, expire);
@@ -250,12 +250,8 @@ impl Control {
         let name = policy.to_owned();
         self.change_by(policy, |policy, persistence| {
             let program = policy.program().clone();
-            let names = program.params.iter().map(|param| param.name.as_str());
-            let at = input::find("param", param, names).map_err(Refusal::Unknown)?;
-            let id = ParamId(at as u32);
-            let value = program.params.get(at).map(|param| param.value.clone());
-            let Some(value) = value else { return Err(bad("no such param")) };
-            policy.set_param(id, &value).map_err(|error| refused(&error))?;
+            let (id, about) = param_named(&program, param)?;
+            policy.set_param(id, &about.value).map_err(|error| refused(&error))?;
             let dropped = Mutation::Drop { kind: Kind::Param, name: param.to_owned(), key: None };
             persistence.changed(&name, dropped, true);
             Ok(((), Touched::Param(id, false)))
@@ -424,25 +420,6 @@ pub(super) fn retry<T>(mut body: impl FnMut() -> Result<T, Refusal>) -> Result<T
     body()
 }
 
-/// Interprets a change for a policy.
-fn understand(object: &Map<String, Json>, policy: &Policy) -> Result<Change, Refusal> {
-    let program = policy.program();
-    for (verbs, what, names) in [
-        (&["add", "remove"][..], "table", program.tables.iter().map(|t| &t.name).collect::<Vec<_>>()),
-        (&["set"], "param", program.params.iter().map(|p| &p.name).collect()),
-        (
-            &["raise", "clear", "suppress", "unsuppress"],
-            "trigger",
-            program.triggers.iter().map(|t| &t.name).collect(),
-        ),
-    ] {
-        for name in verbs.iter().filter_map(|verb| object.get(*verb)?.as_str()) {
-            input::find(what, name, names.iter().map(|name| name.as_str())).map_err(Refusal::Unknown)?;
-        }
-    }
-    input::change(object.clone(), program).map_err(Refusal::Bad)
-}
-
 /// Whether the change is about flows, which only workers know.
 fn is_of_flows(program: &Program, change: &Change) -> bool {
     match change {
@@ -459,6 +436,8 @@ const EXPIRE: usize = 4096;
 pub(super) enum Touched {
     /// Nothing: triggers have their own state.
     Nothing,
+    /// Expired rows were removed: workers get the copy, and no name counts as changed.
+    Expired,
     Table(TableId),
     /// A param: set by a command or client (true), or reset to the program's value (false).
     Param(ParamId, bool),

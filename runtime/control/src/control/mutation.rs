@@ -3,7 +3,8 @@
 //! it would grow without end.)
 
 use super::row_key::encode;
-use super::saved::{Content, Kind, Object, SavedChange};
+use super::saved::{Content, Kind, SavedChange};
+use crate::event::verb::Verb;
 use mrule_compiler::hir::{TableId, Value};
 use mrule_engine::change::{Change, Effect};
 use mrule_engine::policy::Policy;
@@ -28,13 +29,13 @@ impl Mutation {
     }
 }
 
-/// What a change that was made leaves in the state; none if nothing of it is to be saved. `object`
-/// is how it was written.
+/// What a change that was made leaves in the state; none if nothing of it is to be saved. `verb` is
+/// how it was written.
 pub(super) fn mutation(
     policy: &Policy,
     change: &Change,
     effect: Effect,
-    object: &Object,
+    verb: &Verb,
     now: i64,
 ) -> Option<Mutation> {
     let program = policy.program();
@@ -45,7 +46,7 @@ pub(super) fn mutation(
     };
     let put = |kind, name, key, time: &Option<i64>| {
         let until = time.map(|time| now.saturating_add(time));
-        let content = Content::Change(object.clone());
+        let content = Content::Change(verb.clone());
         Some(Mutation::Put(SavedChange { kind, name, key, time: now, until, content }))
     };
     match change {

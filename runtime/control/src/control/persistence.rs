@@ -7,11 +7,12 @@
 use super::marker::Mark;
 use super::mutation::Mutation;
 use super::row_key;
-use super::saved::{Content, Kind, Object, SavedChange, SavedTableRow};
+use super::saved::{Content, Kind, SavedTableRow};
 use super::store::{Store, Tables};
 use super::store_thread::{Marked, Pending, StoreThread};
 use super::values::{key_json, value_json};
 use super::{Plan, PolicyEntry, now};
+use crate::event::verb::Verb;
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::{Form, Row, Table};
 use mrule_engine::policy::Policy;
@@ -211,9 +212,8 @@ impl Persistence {
     /// A change was made; without it more would be copied, or not.
     pub fn changed(&mut self, policy: &str, mutation: Mutation, lessens: bool) {
         let size = match &mutation {
-            Mutation::Put(SavedChange { content: Content::Change(object), .. }) => text_size(object),
-            Mutation::Put(SavedChange { content: Content::Station(set), .. }) => set.words.len(),
-            Mutation::Put(_) | Mutation::Drop { .. } => 0,
+            Mutation::Put(change) => change.content.to_json(&change.name).len(),
+            Mutation::Drop { .. } => 0,
         };
         let name = policy.to_owned();
         let lessens = Some(policy).filter(|_| lessens);
@@ -233,16 +233,6 @@ impl Persistence {
 /// About how many bytes a row takes while it waits to be kept.
 const ROW: usize = 256;
 
-/// About how many bytes the text of a change has.
-fn text_size(object: &Object) -> usize {
-    let of = |value: &Json| match value {
-        Json::String(text) => text.len(),
-        Json::Array(parts) => parts.iter().map(|part| part.as_str().map_or(8, str::len)).sum(),
-        _ => 8,
-    };
-    object.iter().map(|(name, value)| name.len() + of(value)).sum()
-}
-
 /// A table by its name; its copy shares its rows.
 fn table<'a>(policy: &'a Policy, name: &str) -> Option<&'a Table> {
     let at = policy.program().tables.iter().position(|other| other.name == name)?;
@@ -259,17 +249,14 @@ fn rows(there: &Table, name: &str) -> Option<Vec<SavedTableRow>> {
 pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row>) -> Vec<SavedTableRow> {
     let now = now();
     let kept = |(key, value, until): Row| {
-        let mut object = Object::new();
-        object.insert("add".into(), table.into());
-        object.insert("key".into(), key_json(form, &key).into());
-        if let Some((value, ty)) = value.zip(form.value) {
-            object.insert("value".into(), value_json(ty, &form.words, &value));
-        }
-        if let Some(until) = until {
-            object.insert("for".into(), Json::from(format!("{}ns", until.saturating_sub(now).max(0))));
-        }
+        let verb = Verb::Add {
+            table: table.to_owned(),
+            key: Some(key_json(form, &key).into()),
+            value: value.zip(form.value).map(|(value, ty)| value_json(ty, &form.words, &value)),
+            lasts: until.map(|until| format!("{}ns", until.saturating_sub(now).max(0))),
+        };
         let key = row_key::encode(&key, form.unordered);
-        SavedTableRow { key, until, object: Json::Object(object).to_string() }
+        SavedTableRow { key, until, object: Content::Change(verb).to_json(table) }
     };
     let mut kept: Vec<SavedTableRow> = rows.map(kept).collect();
     kept.sort_by(|a, b| a.key.cmp(&b.key));

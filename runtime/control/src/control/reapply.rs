@@ -5,7 +5,6 @@
 use super::saved::{Content, Kind, RowLocation, SavedChange};
 use super::stations;
 use super::store::{AtWork, Kept, Reapplied};
-use crate::event::input;
 use mrule_compiler::hir::{Program, TableId};
 use mrule_engine::policy::Policy;
 
@@ -81,8 +80,8 @@ fn reapply(
             stations::check(name, &set.words)?;
             changed.stations.insert(name.clone(), set.clone());
         }
-        Content::Change(object) => {
-            let made = input::change(object.clone(), program)?;
+        Content::Change(verb) => {
+            let made = verb.change(program).map_err(|error| error.to_string())?;
             policy.change(change.time, &made).map_err(|error| error.to_string())?;
             match change.kind {
                 Kind::Row => drop(changed.tables.insert(name.clone())),

@@ -5,13 +5,24 @@
 use super::changes::{Touched, refused, table_of};
 use super::persistence::kept_rows;
 use super::{Control, Refusal, now};
-use crate::event::input;
+use crate::event::verb::Verb;
 use mrule_compiler::hir::TableId;
 use mrule_compiler::table::Row;
 use mrule_engine::change::Change;
 use mrule_engine::policy::Policy;
-use serde_json::{Map, Value as Json};
+use serde::Deserialize;
+use serde_json::Value as Json;
 use std::sync::Arc;
+
+/// A row as the client writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowLine {
+    key: Option<Json>,
+    value: Option<Json>,
+    #[serde(rename = "for")]
+    lasts: Option<String>,
+}
 
 /// The new rows of a table.
 #[derive(Debug)]
@@ -65,13 +76,13 @@ impl Rows {
     }
 
     fn row(&self, line: &[u8]) -> Result<Row, String> {
-        let mut row: Map<String, Json> = serde_json::from_slice(line).map_err(|error| {
+        let RowLine { key, value, lasts } = serde_json::from_slice(line).map_err(|error| {
             format!(
                 "{error}; a row is like {{\"key\": [\"10.0.0.1\"], \"value\": \"alice\", \"for\": \"10m\"}}"
             )
         })?;
-        row.insert("add".to_owned(), Json::from(self.table.as_str()));
-        match input::change(row, self.seen.program())? {
+        let verb = Verb::Add { table: self.table.clone(), key, value, lasts };
+        match verb.change(self.seen.program()).map_err(|error| error.to_string())? {
             Change::Add { key, value, time, .. } => {
                 Ok((key, value, time.map(|time| self.now.saturating_add(time))))
             }

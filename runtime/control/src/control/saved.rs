@@ -6,14 +6,11 @@
 use super::bundle::Bundle;
 use super::row_key;
 use super::{SetStation, Version};
+use crate::event::verb::Verb;
 use mrule_engine::policy::Origin;
 use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
-
-/// A change as the API and files of events write it.
-pub(super) type Object = Map<String, Json>;
 
 /// The kinds of saved changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +72,7 @@ pub(super) enum Content {
     Drain,
     Station(SetStation),
     /// A line of a file of events, without its time.
-    Change(Object),
+    Change(Verb),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,7 +135,7 @@ impl Content {
                 let origin = Some(SavedOrigin::from(&set.origin));
                 serde_json::to_string(&StationObject { station: name, is: set.words.clone(), origin })
             }
-            Content::Change(object) => serde_json::to_string(object),
+            Content::Change(verb) => serde_json::to_string(verb),
         };
         // Maps with text keys and text always serialize.
         json.unwrap_or_default()
@@ -159,13 +156,28 @@ impl Content {
                 (station, Content::Station(SetStation { words: is, origin }))
             }
             Kind::Row | Kind::Param | Kind::Raise | Kind::Suppress => {
-                (name.to_owned(), Content::Change(serde_json::from_str(json).map_err(refused)?))
+                let verb: Verb = serde_json::from_str(json).map_err(refused)?;
+                if kind_of(&verb) != Some(kind) {
+                    return Err("its `object` has a verb of another `kind`".to_owned());
+                }
+                (verb.name().to_owned(), Content::Change(verb))
             }
         };
         match of == name {
             true => Ok(content),
             false => Err(format!("its `object` is about `{of}`, its `name` is `{name}`")),
         }
+    }
+}
+
+/// The kind under which a verb is saved; none for the verbs that only delete saved changes.
+fn kind_of(verb: &Verb) -> Option<Kind> {
+    match verb {
+        Verb::Add { .. } | Verb::Remove { .. } => Some(Kind::Row),
+        Verb::Set { .. } => Some(Kind::Param),
+        Verb::Raise { .. } => Some(Kind::Raise),
+        Verb::Suppress { .. } => Some(Kind::Suppress),
+        Verb::Clear { .. } | Verb::Unsuppress { .. } => None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::dataplane::Stations;
 use super::{Control, Principal, Refusal, now};
 use crate::control::mutation::Mutation;
 use crate::control::saved::{Content, Kind, SavedChange};
-use crate::event::input;
+use crate::event::verb;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::compile::{Compiled, MemoryLoader, compile};
 use mrule_compiler::engine::Engine;
@@ -241,6 +241,5 @@ fn own(bundle: &super::Bundle, name: &str, budget: &CompileBudget) -> Result<(St
 }
 
 fn find(policy: &Policy, name: &str) -> Result<usize, Refusal> {
-    let names = policy.program().stations.iter().map(|station| station.name.as_str());
-    input::find("station", name, names).map_err(Refusal::Unknown)
+    Ok(verb::find("station", name, &policy.program().stations, |station| &station.name)?.0)
 }

@@ -4,9 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test stops")]
 use super::super::row_key::encode;
-use super::super::saved::{Object, refused_text};
+use super::super::saved::refused_text;
 use super::super::{Origin, SetStation};
 use super::*;
+use crate::event::verb::Verb;
 use mrule_compiler::budget::CompileBudget;
 use mrule_compiler::engine::EngineKind;
 use mrule_compiler::hir::{TableId, Value};
@@ -198,8 +199,8 @@ fn a_newer_schema_is_refused_and_not_touched() {
     assert!(unusable.why.contains("schema -7, which no mirrorc writes"), "{}", unusable.why);
 }
 
-fn object(json: serde_json::Value) -> Object {
-    json.as_object().unwrap().clone()
+fn object(json: serde_json::Value) -> Verb {
+    serde_json::from_value(json).unwrap()
 }
 
 /// What is saved of each kind of change. It stands in users' databases: another form needs another
@@ -251,7 +252,7 @@ fn saved_changes_are_pinned() {
 }
 
 /// What is done to the fixture, and what is said of the row.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 10] = [
     (
         "UPDATE versions SET bundle = '{' WHERE policy = 'site' AND version = 1",
         "version 1: its `bundle` is none: EOF",
