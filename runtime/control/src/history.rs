@@ -108,7 +108,8 @@ pub struct Counts {
     /// Events `extended` that were only counted, because there was another event of their key in
     /// the same second.
     pub folded: u64,
-    /// Why nothing is written, if a directory is given.
+    /// What is wrong with the history on the disk: it cannot be written or read, or has events of
+    /// unknown kinds.
     pub trouble: Option<String>,
 }
 

@@ -96,7 +96,7 @@ const PUBLIC: &[Word] = &[
     ("asked", "requested, request", &[]),
     ("copies_asked", "copies_requested", &[]),
     ("told", "notified", &[]),
-    ("drops_over", "drops_cleared", &[]),
+    ("drops_over", "drops_cleared", &["runtime/control/src/history/disk/schema.rs"]),
 ];
 
 /// A line without its comment and without what stands between quotes, and the texts between them.

@@ -1,8 +1,10 @@
 //! The history on the disk: a separate database in the state directory, written by a separate
 //! thread. The invariants: recording never blocks, and an event that does not fit into the queue is
 //! counted; events are written in batches, at most a quarter of a second late if the disk keeps up;
-//! a database that fails is reported and no longer written. (Rejected: a file of lines; to bound
-//! it, it must be rewritten.)
+//! a database that fails is reported and no longer written; a database that cannot be read is
+//! reported. (Rejected: a file of lines; to bound it, it must be rewritten.)
+
+mod schema;
 
 use super::{Class, Entry, KEPT_ON_DISK, KEPT_UNAUTHENTICATED, Query};
 use crate::event::Kind;
@@ -34,25 +36,6 @@ const READ: Duration = Duration::from_secs(3);
 /// The longest time for waiting events when the run ends.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// A kill loses nothing that was written, because the kernel has it. A power failure may lose the
-/// last seconds, but not the database.
-const SCHEMA: &str = "
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = NORMAL;
-    CREATE TABLE IF NOT EXISTS events (
-        id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, class INTEGER, client TEXT, policy TEXT, line TEXT);
-    CREATE INDEX IF NOT EXISTS events_by_share ON events (class, client);
-    PRAGMA user_version = 2;";
-
-/// From version 1, which had a flag instead of the class, and kinds with blanks.
-const FROM_1: &str = "
-    ALTER TABLE events RENAME COLUMN of_packets TO class;
-    ALTER TABLE events ADD COLUMN client TEXT;
-    ALTER TABLE events ADD COLUMN policy TEXT;
-    UPDATE events SET kind = replace(kind, ' ', '_');
-    DROP INDEX IF EXISTS events_of;";
-
 /// The longest operation of the disk that is not reported.
 const HUNG: Duration = Duration::from_secs(3);
 
@@ -66,8 +49,23 @@ struct Shared {
     written: AtomicU64,
     unwritten: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Why the last query failed; none after a query that succeeds.
+    read_failure: Mutex<Option<String>>,
+    /// Which events of earlier runs have a kind that this mirrorc does not know.
+    unknown_kinds: Option<String>,
     /// The begin of the current disk operation.
     at_work: Mutex<Option<Instant>>,
+}
+
+/// Why the database was not read.
+#[derive(Debug, thiserror::Error)]
+enum QueryError {
+    #[error("the writer has waited for the disk for {} s", READ.as_secs())]
+    Busy,
+    #[error("an event has the kind `{0}`, which this mirrorc does not know")]
+    Kind(String),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
 }
 
 /// The database and its writing thread.
@@ -101,15 +99,10 @@ impl Disk {
         };
         let path = directory.join("history.sqlite");
         private::directory(directory).and_then(|()| private::database(&path)).map_err(|e| failed(&e))?;
-        let connection = Connection::open(&path).map_err(|e| failed(&e))?;
+        let mut connection = Connection::open(&path).map_err(|e| failed(&e))?;
         connection.busy_timeout(LOCKED).map_err(|e| failed(&e))?;
-        let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-        match version.map_err(|error| failed(&error))? {
-            0 | 2 => {}
-            1 => connection.execute_batch(FROM_1).map_err(|error| failed(&error))?,
-            other => return Err(failed(&format!("it has version {other}, a newer mirrorc's"))),
-        }
-        connection.execute_batch(SCHEMA).map_err(|error| failed(&error))?;
+        schema::prepare(&mut connection).map_err(|error| failed(&error))?;
+        let unknown_kinds = schema::unknown_kinds(&connection, &path).map_err(|error| failed(&error))?;
         let newest = "SELECT coalesce(max(id), 0) FROM events";
         let newest: i64 = connection.query_row(newest, [], |row| row.get(0)).map_err(|e| failed(&e))?;
         let file = identity(&path).map_err(|error| failed(&error))?;
@@ -120,6 +113,8 @@ impl Disk {
             written: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             trouble: Mutex::new(None),
+            read_failure: Mutex::new(None),
+            unknown_kinds,
             at_work: Mutex::new(None),
         });
         let (queue, entries) = sync_channel(QUEUE);
@@ -148,15 +143,29 @@ impl Disk {
         }
     }
 
-    /// Finds events; none if the query fails.
+    /// Finds events. If the query fails, there are none, and [`Disk::counts`] says why.
     pub fn find(&self, query: &Query) -> Vec<Entry> {
-        self.shared.find(query).unwrap_or_default()
+        let (found, why) = match self.shared.find(query) {
+            Ok(found) => (found, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        *lock(&self.shared.read_failure) = why.map(|why| {
+            let path = self.shared.path.display();
+            format!(
+                "the history in `{path}` cannot be read: {why}; answers have only the events in memory; \
+                 move the file away and restart mirrorc if it stays so"
+            )
+        });
+        found
     }
 
-    /// The number of written events and of events not written, and why nothing is written any more.
+    /// The number of written events and of events not written, and what is wrong with the database.
     pub fn counts(&self) -> (u64, u64, Option<String>) {
         let (written, unwritten) = (self.shared.written.load(Relaxed), self.shared.unwritten.load(Relaxed));
-        (written, unwritten, lock(&self.shared.trouble).clone().or_else(|| self.shared.hangs()))
+        let trouble = lock(&self.shared.trouble).clone();
+        let trouble =
+            trouble.or_else(|| self.shared.hangs()).or_else(|| lock(&self.shared.read_failure).clone());
+        (written, unwritten, trouble.or_else(|| self.shared.unknown_kinds.clone()))
     }
 
     /// Waits until waiting events are written, at most some seconds.
@@ -290,34 +299,33 @@ impl Shared {
         }
     }
 
-    fn find(&self, query: &Query) -> rusqlite::Result<Vec<Entry>> {
+    fn find(&self, query: &Query) -> Result<Vec<Entry>, QueryError> {
         let mut text =
             "SELECT id, time, kind, line, client, policy FROM events WHERE id > ? AND time >= ?".to_owned();
         let after = query.after.map_or(-1, |after| i64::try_from(after).unwrap_or(i64::MAX));
         let mut values = vec![Value::from(after), Value::from(query.since.unwrap_or(i64::MIN))];
-        if !query.kinds.is_empty() {
-            text.push_str(&format!(" AND kind IN ({})", vec!["?"; query.kinds.len()].join(", ")));
-            values.extend(query.kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
-        }
+        // Never a kind that this mirrorc does not know: a page is full before it ends.
+        let kinds = if query.kinds.is_empty() { &Kind::ALL[..] } else { &query.kinds };
+        text.push_str(&format!(" AND kind IN ({})", vec!["?"; kinds.len()].join(", ")));
+        values.extend(kinds.iter().map(|kind| Value::from(kind.name().to_owned())));
         if let Some(policy) = &query.policy {
             text.push_str(" AND policy = ?");
             values.push(Value::from(policy.to_string()));
         }
         let order = if query.is_forward() { "ASC" } else { "DESC" };
         text.push_str(&format!(" ORDER BY id {order} LIMIT {}", query.limit));
-        // The writer waits for the disk and has the connection: only the events in memory are
-        // available.
-        let Some(connection) = self.free_connection() else { return Ok(Vec::new()) };
+        let connection = self.free_connection().ok_or(QueryError::Busy)?;
         let mut found = connection.prepare(&text)?;
         let entries = found.query_map(params_from_iter(values), |row| {
-            let kind = Kind::named(&row.get::<_, String>(2)?).unwrap_or(Kind::Note);
+            let kind = row.get::<_, String>(2)?;
+            let Some(kind) = Kind::named(&kind) else { return Ok(Err(QueryError::Kind(kind))) };
             let word = |at| row.get::<_, Option<String>>(at).map(|word| word.map(Arc::from));
             let line: String = row.get(3)?;
             let (client, policy) = (word(4)?, word(5)?);
             let id = row.get::<_, i64>(0)? as u64;
-            Ok(Entry { id, time: row.get(1)?, kind, policy, client, line: line.into() })
+            Ok(Ok(Entry { id, time: row.get(1)?, kind, policy, client, line: line.into() }))
         })?;
-        entries.collect()
+        entries.map(|entry| entry?).collect()
     }
 }
 

@@ -189,3 +189,94 @@ fn a_disk_that_fails_disturbs_nothing() {
     assert_eq!(history.find(&Query { after: Some(0), limit: 100, ..Query::default() }).events.len(), 20);
     history.finish();
 }
+
+/// A database as a mirrorc of version 1 or 2 wrote it.
+fn written_by(version: i64, extra: &str) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let made = rusqlite::Connection::open(place.path().join("history.sqlite")).unwrap();
+    made.execute_batch(match version {
+        1 => include_str!("tests/version_1.sql"),
+        _ => include_str!("tests/version_2.sql"),
+    })
+    .unwrap();
+    made.execute_batch(extra).unwrap();
+    place
+}
+
+fn all(history: &History) -> Vec<Entry> {
+    history.find(&Query { after: Some(0), limit: 100, ..Query::default() }).events
+}
+
+#[test]
+fn databases_of_earlier_versions_are_migrated() {
+    for version in [1, 2] {
+        let place = written_by(version, "");
+        let history = History::new(Some(place.path()));
+        assert_eq!(history.counts().trouble, None, "version {version}");
+        let found = all(&history);
+        let found: Vec<_> = found.iter().map(|event| (event.id, event.kind, &*event.line)).collect();
+        let cleared = r#"{"time":"1970-01-01T00:00:00.000000003Z","event":"drops_cleared"}"#;
+        assert_eq!(found[1..], [(2, Kind::Drops, found[1].2), (3, Kind::DropsCleared, cleared)]);
+        assert_eq!(found[0].1, Kind::Raised);
+        let query = Query { kinds: vec![Kind::DropsCleared], limit: 9, ..Query::default() };
+        assert_eq!(times(&history.find(&query)), [3]);
+        keep(&history, Kind::Change, 4);
+        history.finish();
+        drop(history);
+        // The second start has nothing to migrate.
+        let history = History::new(Some(place.path()));
+        assert_eq!((all(&history).len(), history.counts().trouble), (4, None));
+    }
+}
+
+#[test]
+fn a_migration_is_made_as_a_whole_or_not_at_all() {
+    // The second step of the migration fails: the column exists.
+    let place = written_by(1, "ALTER TABLE events ADD COLUMN client TEXT;");
+    let why = History::new(Some(place.path())).counts().trouble.unwrap();
+    assert!(why.contains("duplicate column name: client"), "{why}");
+    let there = rusqlite::Connection::open(place.path().join("history.sqlite")).unwrap();
+    let count = |query: &str| there.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(of_packets) FROM events WHERE kind = 'drops over'"), 1);
+    assert_eq!(count("PRAGMA user_version"), 1);
+}
+
+#[test]
+fn databases_of_other_versions_are_refused_and_not_touched() {
+    for (version, says) in [(4, "a newer mirrorc's"), (-7, "which no mirrorc writes")] {
+        let place = written_by(2, &format!("PRAGMA user_version = {version}"));
+        let before = std::fs::read(place.path().join("history.sqlite")).unwrap();
+        let why = History::new(Some(place.path())).counts().trouble.unwrap();
+        assert!(why.contains(says), "{why}");
+        assert_eq!(std::fs::read(place.path().join("history.sqlite")).unwrap(), before);
+    }
+}
+
+#[test]
+fn events_of_unknown_kinds_are_reported_and_not_answered() {
+    let extra = "UPDATE events SET kind = 'dance' WHERE id = 1; UPDATE events SET kind = NULL WHERE id = 2";
+    let place = written_by(2, extra);
+    for _ in 0..2 {
+        let history = History::new(Some(place.path()));
+        let why = history.counts().trouble.unwrap();
+        assert!(why.contains("does not know: `NULL` (1 events), `dance` (1 events); answers"), "{why}");
+        assert_eq!(all(&history).iter().map(|event| event.id).collect::<Vec<_>>(), [3]);
+        // Pages are full: the events that are left out do not count.
+        let first = history.find(&Query { after: Some(0), limit: 1, ..Query::default() });
+        assert_eq!(times(&first), [3]);
+        history.finish();
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_reported() {
+    let place = tempfile::tempdir().unwrap();
+    let history = History::new(Some(place.path()));
+    keep(&history, Kind::Change, 1);
+    until("written", || history.counts().written == 1);
+    assert_eq!((all(&history).len(), history.counts().trouble), (1, None));
+    history.0.disk.as_ref().unwrap().break_it();
+    assert_eq!(all(&history).len(), 1, "the event in memory");
+    let why = history.counts().trouble.unwrap();
+    assert!(why.contains("cannot be read: no such table: events") && why.contains("move the file"), "{why}");
+}
