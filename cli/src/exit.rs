@@ -54,22 +54,25 @@ pub struct Failure {
     pub help: Option<String>,
     /// The exit code of the command.
     pub exit: Exit,
+    /// Whether the system denied permission.
+    pub denied: bool,
 }
 
 impl Failure {
     /// A command that cannot run with these arguments or in this environment.
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), help: None, exit: Exit::Usage }
+        Failure { message: message.into(), help: None, exit: Exit::Usage, denied: false }
     }
 
     /// A capture that cannot be read.
     pub fn capture(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), help: None, exit: Exit::Capture }
+        Failure { message: message.into(), help: None, exit: Exit::Capture, denied: false }
     }
 
     /// A file that cannot be read or written: `cannot read \`x\`: no such file or directory`.
     pub fn file(verb: &str, path: impl Display, error: &io::Error) -> Failure {
-        Failure::usage(cannot(verb, path, error))
+        let denied = error.kind() == io::ErrorKind::PermissionDenied;
+        Failure { denied, ..Failure::usage(cannot(verb, path, error)) }
     }
 
     /// Adds how to solve the problem.
@@ -97,7 +100,7 @@ impl From<mrule_engine::Error> for Failure {
 impl From<mrule_dataplane::Error> for Failure {
     fn from(error: mrule_dataplane::Error) -> Failure {
         use mrule_dataplane::Error;
-        let failure = Failure::usage(error.plain());
+        let failure = Failure { denied: error.is_denied(), ..Failure::usage(error.plain()) };
         match &error {
             Error::Control { path, source } => listening(path, source),
             Error::Listen { source, .. } => match source.kind() {
@@ -155,7 +158,11 @@ impl From<DaemonError> for Failure {
         match error {
             DaemonError::Dataplane(error) => error.into(),
             DaemonError::Output(error) => error.into(),
-            error => Failure { help: error.help().map(str::to_owned), ..Failure::usage(error.to_string()) },
+            error => Failure {
+                help: error.help().map(str::to_owned),
+                denied: error.is_denied(),
+                ..Failure::usage(error.to_string())
+            },
         }
     }
 }

@@ -106,6 +106,8 @@ pub enum Error {
         station: String,
         /// The reason, and what to do.
         reason: String,
+        /// Whether the system denied permission.
+        denied: bool,
     },
     /// A client's station would reach more than clients are granted.
     #[error("station `{station}` is a client's and not allowed: {reason}")]
@@ -131,9 +133,101 @@ pub enum Error {
         /// The names of the interfaces of this machine.
         there: String,
     },
-    /// Ports cannot be used as given.
+    /// An interface is given twice.
+    #[error("`{name}` is given twice; an interface is read once")]
+    InterfaceTwice {
+        /// The interface.
+        name: String,
+    },
+    /// An interface is down.
+    #[error("`{name}` is down; `ip link set {name} up` brings it up")]
+    InterfaceDown {
+        /// The interface.
+        name: String,
+    },
+    /// The frames of an interface cannot be read as packets.
+    #[error(
+        "`{name}` has hardware type {hardware}; supported are Ethernet and interfaces that carry bare IP packets"
+    )]
+    Hardware {
+        /// The interface.
+        name: String,
+        /// The hardware type, as Linux numbers it.
+        hardware: u16,
+    },
+    /// An end of a bridge carries no Ethernet frames.
+    #[error("`{name}` carries no Ethernet frames: it cannot be bridged; read it with `--tap {name}`")]
+    NotEthernet {
+        /// The interface.
+        name: String,
+    },
+    /// Workers cannot be pinned to a processor.
+    #[error("workers cannot be pinned to processor {processor}; there are: {there}")]
+    NoProcessor {
+        /// The processor, from 0.
+        processor: usize,
+        /// The processors that the process may use.
+        there: String,
+    },
+    /// A station would send copies to where packets come from.
+    #[error(
+        "station `{station}` sends into `{name}`, which is read: copies would go to where packets come from"
+    )]
+    Echo {
+        /// The station's name.
+        station: String,
+        /// The interface.
+        name: String,
+    },
+    /// There are too many policies.
+    #[error("there are {limit} policies already; unload one")]
+    TooManyPolicies {
+        /// The largest number of policies.
+        limit: usize,
+    },
+    /// Stations were opened by another data plane than the one that gets them.
+    #[error("the stations were opened by another data plane: a fault of mirrorc, please report it")]
+    OtherDataplane,
+    /// Privileges cannot be given up, because other threads would keep them.
+    #[error("privileges cannot be given up by one of {threads} threads")]
+    Threads {
+        /// The number of threads of the process.
+        threads: usize,
+    },
+    /// A secret or a file of permissions is accessible to others; the text has the command that
+    /// fixes it.
     #[error("{0}")]
-    Ports(String),
+    NotPrivate(String),
+    /// Another process listens at an address, or the address cannot be taken over.
+    #[error("cannot listen at `{address}`: {why}; nothing was taken over")]
+    AddressTaken {
+        /// The address.
+        address: SocketAddr,
+        /// The reason, and what to do.
+        why: String,
+    },
+    /// The path of the control socket cannot be used.
+    #[error("`{}` {why}", path.display())]
+    SocketPath {
+        /// The path as given.
+        path: PathBuf,
+        /// The reason, and what to do.
+        why: &'static str,
+    },
+    /// A certificate, a key or a file of tokens cannot be used.
+    #[error("`{}`: {why}", path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// There is no token for the remote API.
+    #[error("`{}` has no token, so no client could connect; create a token with `mirrorc token`", path.display())]
+    NoToken {
+        /// The file of the tokens.
+        path: PathBuf,
+    },
     /// The user does not exist, or the process cannot run as this user.
     #[error("cannot run as `{name}`: {why}")]
     User {
@@ -302,6 +396,22 @@ pub enum BreakReason {
 }
 
 impl Error {
+    /// Whether the system denied permission for a file, an address or an interface.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Error::Open { source, .. }
+            | Error::CreateDirectory { source, .. }
+            | Error::Create { source, .. }
+            | Error::Control { source, .. }
+            | Error::Listen { source, .. }
+            | Error::Grant { source, .. }
+            | Error::Interface { source, .. }
+            | Error::Write { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Error::Station { denied, .. } => *denied,
+            _ => false,
+        }
+    }
+
     /// Its text, with what the system said in the words of the other messages.
     pub fn plain(&self) -> String {
         match self {
@@ -363,6 +473,17 @@ impl fmt::Display for Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn denials_are_told_by_their_kind() {
+        let error = |number| Error::Create { path: "x".into(), source: io::Error::from_raw_os_error(number) };
+        // EACCES and EPERM; ENOENT is none.
+        assert!(error(13).is_denied() && error(1).is_denied() && !error(2).is_denied());
+        let text = io::Error::other("Permission denied");
+        assert!(!Error::Open { path: "x".into(), source: text }.is_denied(), "the text does not count");
+        let station = |denied| Error::Station { station: "s".into(), reason: "x".into(), denied };
+        assert!(station(true).is_denied() && !station(false).is_denied());
+    }
 
     #[test]
     fn io_errors_read_like_the_other_messages() {

@@ -107,11 +107,11 @@ pub struct Keep {
 /// harm. The process must have one thread.
 ///
 /// # Errors
-/// [`Error::Ports`]: there are several threads; [`Error::User`]: the user cannot be changed.
+/// [`Error::Threads`]: there are several threads; [`Error::User`]: the user cannot be changed.
 pub fn give_up(keep: &Keep) -> Result<Vec<String>, Error> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads != 1 {
-        return Err(Error::Ports(format!("privileges cannot be given up by one of {threads} threads")));
+        return Err(Error::Threads { threads });
     }
     let refused =
         |what: &'static str| move |error: io::Error| Error::Interface { doing: what.into(), source: error };

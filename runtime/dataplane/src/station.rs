@@ -358,5 +358,6 @@ fn privilege(station: &str, error: &io::Error) -> Error {
         }
         _ => format!("no socket to be had: {error}"),
     };
-    Error::Station { station: station.to_owned(), reason }
+    // The reason says what is missing: it is no matter of the user.
+    Error::Station { station: station.to_owned(), reason, denied: false }
 }

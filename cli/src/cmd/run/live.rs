@@ -238,8 +238,7 @@ pub fn renderers() -> Renderers {
 
 /// A failure, with who was refused something if that is not who started the run.
 fn refused(failure: Failure, user: Option<&User>, args: &Ports) -> Failure {
-    let Some(user) = user.filter(|_| failure.help.is_none() && failure.message.contains("ermission denied"))
-    else {
+    let Some(user) = user.filter(|_| failure.help.is_none() && failure.denied) else {
         return failure;
     };
     let why =

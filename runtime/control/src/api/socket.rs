@@ -35,16 +35,15 @@ impl Socket {
     /// [`Error`]: the file is not a socket, the path is a TCP address, or it cannot be reached.
     pub fn holder(path: &Path) -> Result<Option<i32>, Error> {
         let failed = |source| Error::Control { path: path.to_owned(), source };
-        let taken = |why: &str| Error::Ports(format!("`{}` {why}", path.display()));
+        let unusable = |why| Error::SocketPath { path: path.to_owned(), why };
         if path.to_str().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_ok()) {
-            return Err(Error::Ports(format!(
-                "`{}` is a TCP address, but the control socket is a file; use `--listen` for TCP, with TLS and tokens",
-                path.display()
-            )));
+            return Err(unusable(
+                "is a TCP address, but the control socket is a file; use `--listen` for TCP, with TLS and tokens",
+            ));
         }
         match std::fs::symlink_metadata(path) {
             Ok(about) if !about.file_type().is_socket() => {
-                Err(taken("exists and is not a socket: remove it or choose another path"))
+                Err(unusable("exists and is not a socket: remove it or choose another path"))
             }
             Ok(_) => match UnixStream::connect(path) {
                 Ok(stream) => Ok(Some(socket::peer(stream.as_fd()).map_err(failed)?.0)),
@@ -75,10 +74,8 @@ impl Drop for Socket {
 fn listen(path: &Path) -> Result<UnixListener, Error> {
     let failed = |source| Error::Control { path: path.to_owned(), source };
     if Socket::holder(path)?.is_some() {
-        return Err(Error::Ports(format!(
-            "`{}` is the control socket of a running process: choose another path",
-            path.display()
-        )));
+        let why = "is the control socket of a running process: choose another path";
+        return Err(Error::SocketPath { path: path.to_owned(), why });
     }
     // The socket has a temporary name until its mode is set; then it replaces a socket that a kill
     // left.

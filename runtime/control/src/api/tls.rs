@@ -61,11 +61,7 @@ impl Reservation {
     pub fn new(address: SocketAddr, files: TlsFiles) -> Result<Reservation, Error> {
         let (config, tokens) = (read_certificate(&files)?, read_tokens(&files)?);
         if tokens.count() == 0 {
-            let told = format!(
-                "`{}` has no token, so no client could connect; create a token with `mirrorc token`",
-                files.tokens.display()
-            );
-            return Err(Error::Ports(told));
+            return Err(Error::NoToken { path: files.tokens.clone() });
         }
         let listener = TcpListener::bind(address);
         match listener {
@@ -200,8 +196,8 @@ fn in_time<T: Send + Sync + 'static>(
     done.ok_or_else(hung)?
 }
 
-fn wrong(path: &Path, what: String) -> Error {
-    Error::Ports(format!("`{}`: {what}", path.display()))
+fn wrong(path: &Path, why: String) -> Error {
+    Error::TlsFile { path: path.to_owned(), why }
 }
 
 fn read_certificate(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {

@@ -157,7 +157,7 @@ impl Dataplane for Live {
 
     fn load(&mut self, name: &str, policy: Arc<Policy>, opened: Opened) -> Result<Swap, Error> {
         let opened = opened.0.downcast();
-        let opened = opened.map_err(|_| Error::Ports("stations of another data plane".to_owned()))?;
+        let opened = opened.map_err(|_| Error::OtherDataplane)?;
         self.load_opened(name, policy, *opened)
     }
 

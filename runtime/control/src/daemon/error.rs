@@ -97,6 +97,17 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
+    /// Whether the system denied permission for a file, an address or an interface.
+    pub fn is_denied(&self) -> bool {
+        let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        match self {
+            DaemonError::Dataplane(error) => error.is_denied(),
+            DaemonError::Secret { source, .. } | DaemonError::Events { source, .. } => denied(source),
+            DaemonError::Address(error) => denied(error),
+            _ => false,
+        }
+    }
+
     /// What to do.
     pub fn help(&self) -> Option<&'static str> {
         match self {

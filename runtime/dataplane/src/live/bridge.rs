@@ -83,9 +83,7 @@ pub(super) fn are_ethernet<'a>(
     mut ends: impl Iterator<Item = &'a (String, Link, State)>,
 ) -> Result<(), Error> {
     match ends.find(|(_, link, _)| *link != Link::Ethernet) {
-        Some((name, ..)) => {
-            Err(Error::Ports(format!("`{name}` carries no Ethernet frames: it cannot be bridged")))
-        }
+        Some((name, ..)) => Err(Error::NotEthernet { name: name.clone() }),
         None => Ok(()),
     }
 }

@@ -85,19 +85,15 @@ pub(super) fn check(interfaces: &Interfaces, names: &[String]) -> Result<Vec<(St
             _ => failed(format!("looking at `{name}`"))(error),
         })?;
         if ports.iter().any(|(other, _, at)| other == name || at.index == state.index) {
-            return Err(Error::Ports(format!("`{name}` is given twice; an interface is read once")));
+            return Err(Error::InterfaceTwice { name: name.clone() });
         }
         if !state.up {
-            return Err(Error::Ports(format!("`{name}` is down; `ip link set {name} up` brings it up")));
+            return Err(Error::InterfaceDown { name: name.clone() });
         }
         let link = match state.hardware {
             interface::ETHERNET | interface::LOOPBACK => Link::Ethernet,
             interface::NONE => Link::RawIp,
-            other => {
-                return Err(Error::Ports(format!(
-                    "`{name}` has hardware type {other}; supported are Ethernet and interfaces that carry bare IP packets"
-                )));
-            }
+            hardware => return Err(Error::Hardware { name: name.clone(), hardware }),
         };
         ports.push((name.clone(), link, state));
     }
@@ -149,10 +145,7 @@ pub(super) fn check_processors(pin: &[usize]) -> Result<(), Error> {
         Some(other) => {
             let all: Vec<String> =
                 (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu)).map(|cpu| cpu.to_string()).collect();
-            Err(Error::Ports(format!(
-                "workers cannot be pinned to processor {other}; there are: {}",
-                all.join(", ")
-            )))
+            Err(Error::NoProcessor { processor: *other, there: all.join(", ") })
         }
         None => Ok(()),
     }
@@ -168,10 +161,9 @@ pub(super) fn stay_on(processor: usize) {
 /// Checks that no station of a program sends into a port.
 pub(super) fn no_echo(ports: &[&str], station: &Station) -> Result<(), Error> {
     match &station.target {
-        Target::Interface { name } if ports.contains(&name.as_str()) => Err(Error::Ports(format!(
-            "station `{}` sends into `{name}`, which is read: copies would go to where packets come from",
-            station.name
-        ))),
+        Target::Interface { name } if ports.contains(&name.as_str()) => {
+            Err(Error::Echo { station: station.name.clone(), name: name.clone() })
+        }
         _ => Ok(()),
     }
 }

@@ -201,7 +201,7 @@ impl Live {
         }
         let old = self.policies.loaded.iter().find(|loaded| loaded.name == name);
         if old.is_none() && self.policies.loaded.len() >= MAX_POLICIES {
-            return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
+            return Err(Error::TooManyPolicies { limit: MAX_POLICIES });
         }
         let options = self.station_options(name, origins, label);
         let opening =
@@ -227,7 +227,7 @@ impl Live {
         let program = policy.program().clone();
         let at = self.policies.loaded.iter().position(|loaded| loaded.name == name);
         if at.is_none() && self.policies.loaded.len() >= MAX_POLICIES {
-            return Err(Error::Ports(format!("there are {MAX_POLICIES} policies already; unload one")));
+            return Err(Error::TooManyPolicies { limit: MAX_POLICIES });
         }
         let deciders = self.workers.iter().map(|_| Decider::new(&policy, &self.limits, super::worker::BATCH));
         let deciders = deciders.collect::<Result<Vec<_>, mrule_engine::Error>>()?;

@@ -116,8 +116,8 @@ pub fn output(path: &Path, fifo_too: bool, ours: impl Fn(&[u8]) -> bool) -> io::
 /// The contents of a file of permissions or of a secret. Does not wait for the writer of a FIFO.
 ///
 /// # Errors
-/// [`Error::Open`]: the file cannot be read; [`Error::Ports`]: it is not regular, or is accessible
-/// to others; the message has the command that fixes it.
+/// [`Error::Open`]: the file cannot be read; [`Error::NotPrivate`]: it is accessible to others; the
+/// message has the command that fixes it.
 pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Open { path: path.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -128,7 +128,7 @@ pub fn read(path: &Path, may: Open) -> Result<Vec<u8>, Error> {
     }
     let mut bytes = Vec::new();
     File::from(file).take(MOST).read_to_end(&mut bytes).map_err(failed)?;
-    check(path, about.st_mode, may).map_err(Error::Ports)?;
+    check(path, about.st_mode, may).map_err(Error::NotPrivate)?;
     Ok(bytes)
 }
 

@@ -79,7 +79,8 @@ impl Files {
         }
         let refused = |error: io::Error| {
             let reason = format!("cannot create `{path}`: {error}");
-            Error::Station { station: station.to_owned(), reason }
+            let denied = error.kind() == io::ErrorKind::PermissionDenied;
+            Error::Station { station: station.to_owned(), reason, denied }
         };
         let length = header.len() as u64;
         let mut files = Files {

@@ -63,7 +63,7 @@ pub(super) fn open(
     deadline: Instant,
 ) -> Result<Opened, Error> {
     let confinement = options.confinement.clone();
-    let refused = |reason: String| Error::Station { station: station.name.clone(), reason };
+    let refused = |reason: String| Error::Station { station: station.name.clone(), reason, denied: false };
     let lenient = matches!(options.refusal, Refusal::Down(_));
     let mut barred = match &options.refusal {
         Refusal::Down(barred) => barred.get(&station.name).cloned(),

@@ -16,6 +16,7 @@ use crate::error::Error;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::{Errno, write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,13 @@ impl Pipe {
         for interface in interfaces {
             blocks::interface(&mut header, interface);
         }
-        let refuse = |reason: String| Error::Station { station: station.to_owned(), reason };
-        let place = path.map(|path| scope.place(path)).transpose().map_err(|e| refuse(e.to_string()))?;
+        let refuse = |reason: String| Error::Station { station: station.to_owned(), reason, denied: false };
+        let failed = |error: io::Error| Error::Station {
+            station: station.to_owned(),
+            reason: error.to_string(),
+            denied: error.kind() == io::ErrorKind::PermissionDenied,
+        };
+        let place = path.map(|path| scope.place(path)).transpose().map_err(failed)?;
         let mut pipe = Pipe {
             place,
             scope: scope.clone(),
@@ -68,14 +74,14 @@ impl Pipe {
             gathered: Amount::default(),
         };
         let key = match &pipe.place {
-            Some(place) => fifo(place).map_err(refuse)?,
+            Some(place) => fifo(place).map_err(failed)?,
             None => {
                 let (end, key) = standard_output().map_err(refuse)?;
                 pipe.end = Some(end);
                 key
             }
         };
-        pipe.claim = Some(scope.claim(key).map_err(|e| refuse(e.to_string()))?);
+        pipe.claim = Some(scope.claim(key).map_err(failed)?);
         if pipe.place.is_some() {
             pipe.try_open(status);
         } else {
@@ -164,19 +170,21 @@ fn wait(end: &OwnedFd, what: PollFlags, time: Duration) -> PollFlags {
 }
 
 /// Creates the FIFO if nothing is at the path. Returns the key to claim.
-fn fifo(place: &FileLocation) -> Result<Key, String> {
+fn fifo(place: &FileLocation) -> io::Result<Key> {
     let shown = place.shown().display();
-    let failed = |error| format!("cannot look at `{shown}`: {error}");
-    if place.look().map_err(failed)?.is_none() {
-        place.make_fifo().map_err(|error| format!("cannot make the FIFO `{shown}`: {error}"))?;
+    let failed =
+        |doing, error: io::Error| io::Error::new(error.kind(), format!("cannot {doing} `{shown}`: {error}"));
+    let unusable = |why| Err(io::Error::other(why));
+    if place.look().map_err(|error| failed("look at", error))?.is_none() {
+        place.make_fifo().map_err(|error| failed("make the FIFO", error))?;
     }
-    match place.look().map_err(failed)? {
+    match place.look().map_err(|error| failed("look at", error))? {
         Some(about) if is(&about, FileType::Fifo) => Ok(Key::File(id(&about))),
         Some(about) if is(&about, FileType::RegularFile) => {
-            Err(format!("`{shown}` is no FIFO; for a file write `pcapng \"{shown}\"`"))
+            unusable(format!("`{shown}` is no FIFO; for a file write `pcapng \"{shown}\"`"))
         }
-        Some(about) => Err(format!("`{shown}` is {}; a pipe station writes into a FIFO", kind(&about))),
-        None => Err(format!(
+        Some(about) => unusable(format!("`{shown}` is {}; a pipe station writes into a FIFO", kind(&about))),
+        None => unusable(format!(
             "`{shown}` was removed meanwhile; keep other programs from it, or give the pipe another path"
         )),
     }

@@ -69,7 +69,7 @@ impl Dataplane for Notes {
         let names: Vec<&str> = stations.program.stations.iter().map(|s| s.name.as_str()).collect();
         self.note(format!("open {}: {}", stations.policy, names.join(" ")));
         if names.contains(&"refused") {
-            return Err(Error::Ports("no such station here".to_owned()));
+            return Err(Error::OtherDataplane);
         }
         let control = self.control.clone();
         // Whoever opens holds no lock: others are answered meanwhile.

@@ -64,7 +64,7 @@ fn overlap(own: SocketAddr, wanted: SocketAddr) -> bool {
 /// over.
 ///
 /// # Errors
-/// [`Error::Ports`]: none of them has it, or it could not be bound after their end;
+/// [`Error::AddressTaken`]: none of them has it, or it could not be bound after their end;
 /// [`Error::Owned`]: an owner refuses.
 pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<ListenerStatus, Error> {
     let mut found = ListenerStatus::Nothing;
@@ -106,7 +106,7 @@ pub(super) fn ask(interfaces: &[(String, u32)], wanted: SocketAddr) -> Result<Li
         }
         _ => return Ok(found),
     };
-    Err(Error::Ports(format!("cannot listen at `{wanted}`: {why}; nothing was taken over")))
+    Err(Error::AddressTaken { address: wanted, why })
 }
 
 /// Checks that at most one process owns these interfaces. With two owners, one would have ended
