@@ -279,6 +279,11 @@ const REFUSED: [(&str, &str); 10] = [
     ),
     ("UPDATE changes SET object = x'00' WHERE name = 'rate'", "param `rate`: its `object` is no text"),
     (
+        "UPDATE changes SET object = '{\"set\":\"macs\"}' WHERE name = 'macs'",
+        "its `object` is no change: `set` needs a `value`",
+    ),
+    ("UPDATE changes SET kind = 'raise' WHERE name = 'macs'", "its `object` has a verb of another `kind`"),
+    (
         "UPDATE changes SET name = 'z' WHERE name = 's'",
         "station `z`: its `object` is about `s`, its `name` is `z`",
     ),

@@ -6,14 +6,14 @@ use mrule_compiler::hir::{Param, ParamId, Program, Table, TableId, Trigger};
 
 /// A name that the program does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no {what} `{name}`{}", known(.known))]
+#[error("there is no {what} `{name}`{}", alternatives(.known))]
 pub struct UnknownName {
     what: &'static str,
     name: String,
     known: Vec<String>,
 }
 
-fn known(names: &[String]) -> String {
+fn alternatives(names: &[String]) -> String {
     match names {
         [] => ": the program has none".to_owned(),
         names => {
