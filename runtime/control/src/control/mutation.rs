@@ -46,7 +46,7 @@ pub(super) fn mutation(
     };
     let put = |kind, name, key, time: &Option<i64>| {
         let until = time.map(|time| now.saturating_add(time));
-        let content = Content::Change(verb.clone());
+        let content = Content::Change(Box::new(verb.clone()));
         Some(Mutation::Put(SavedChange { kind, name, key, time: now, until, content }))
     };
     match change {

@@ -256,7 +256,7 @@ pub(super) fn kept_rows(form: &Form, table: &str, rows: impl Iterator<Item = Row
             lasts: until.map(|until| format!("{}ns", until.saturating_sub(now).max(0))),
         };
         let key = row_key::encode(&key, form.unordered);
-        SavedTableRow { key, until, object: Content::Change(verb).to_json(table) }
+        SavedTableRow { key, until, object: Content::Change(Box::new(verb)).to_json(table) }
     };
     let mut kept: Vec<SavedTableRow> = rows.map(kept).collect();
     kept.sort_by(|a, b| a.key.cmp(&b.key));

@@ -72,7 +72,7 @@ pub(super) enum Content {
     Drain,
     Station(SetStation),
     /// A line of a file of events, without its time.
-    Change(Verb),
+    Change(Box<Verb>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,7 +160,7 @@ impl Content {
                 if kind_of(&verb) != Some(kind) {
                     return Err("its `object` has a verb of another `kind`".to_owned());
                 }
-                (verb.name().to_owned(), Content::Change(verb))
+                (verb.name().to_owned(), Content::Change(Box::new(verb)))
             }
         };
         match of == name {

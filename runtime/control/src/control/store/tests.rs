@@ -199,7 +199,7 @@ fn a_newer_schema_is_refused_and_not_touched() {
     assert!(unusable.why.contains("schema -7, which no mirrorc writes"), "{}", unusable.why);
 }
 
-fn object(json: serde_json::Value) -> Verb {
+fn object(json: serde_json::Value) -> Box<Verb> {
     serde_json::from_value(json).unwrap()
 }
 

@@ -8,9 +8,9 @@ use mrule_compiler::hir::{Param, ParamId, Program, Table, TableId, Trigger};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {what} `{name}`{}", alternatives(.known))]
 pub struct UnknownName {
-    what: &'static str,
-    name: String,
-    known: Vec<String>,
+    pub(super) what: &'static str,
+    pub(super) name: String,
+    pub(super) known: Vec<String>,
 }
 
 fn alternatives(names: &[String]) -> String {
