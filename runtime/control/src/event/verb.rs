@@ -82,34 +82,34 @@ pub enum Verb {
     },
 }
 
-/// The members of the JSON object.
+/// The members of the JSON object, in the order of their names: saved changes have this order.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Members {
     #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<Json>,
+    add: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear: Option<String>,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    lasts: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raise: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    clear: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    suppress: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unsuppress: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    add: Option<String>,
+    reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remove: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     set: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Json>,
+    suppress: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsuppress: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Json>,
-    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
-    lasts: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
 }
 
 impl Members {

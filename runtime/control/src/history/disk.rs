@@ -255,8 +255,10 @@ impl Shared {
         let mut connection = lock(&self.connection);
         let change = connection.transaction()?;
         {
-            let mut put =
-                change.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+            let mut put = change.prepare(
+                "INSERT OR REPLACE INTO events (id, time, kind, class, client, policy, line)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
             for entry in batch {
                 let Entry { id, time, kind, policy, client, line } = entry;
                 let class = entry.class() as i64;

@@ -230,6 +230,27 @@ fn databases_of_earlier_versions_are_migrated() {
 }
 
 #[test]
+fn rows_with_exchanged_columns_are_repaired() {
+    // A mirrorc of version 2 migrated a database of version 1, and wrote by position.
+    let extra = r#"ALTER TABLE events RENAME COLUMN of_packets TO class;
+        ALTER TABLE events ADD COLUMN client TEXT;
+        ALTER TABLE events ADD COLUMN policy TEXT;
+        INSERT INTO events VALUES (4, 4, 'change', 0, 'eve', 'main', '{"event":"change"}');
+        INSERT INTO events VALUES (5, 5, 'loaded', 0, NULL, NULL, '{"event":"loaded"}');
+        UPDATE events SET kind = replace(kind, ' ', '_');
+        PRAGMA user_version = 2;"#;
+    let place = written_by(1, extra);
+    let history = History::new(Some(place.path()));
+    let found = all(&history);
+    let found: Vec<_> =
+        found[3..].iter().map(|e| (e.client.as_deref(), e.policy.as_deref(), &*e.line)).collect();
+    let changed = (Some("eve"), Some("main"), r#"{"event":"change"}"#);
+    assert_eq!(found, [changed, (None, None, r#"{"event":"loaded"}"#)]);
+    assert_eq!(history.counts().trouble, None);
+    history.finish();
+}
+
+#[test]
 fn a_migration_is_made_as_a_whole_or_not_at_all() {
     // The second step of the migration fails: the column exists.
     let place = written_by(1, "ALTER TABLE events ADD COLUMN client TEXT;");

@@ -16,7 +16,7 @@ table roles : map<ip, {admin, user}>
 param head : size = 256 in 0..16KiB
 station s { pcapng \"s\" }
 trigger attack by net.dst { external  hold 1h }
-trigger flood by net.dst { count > 200 per 1s  hold 1h }
+trigger flood by net.dst { when count(tcp) per 1s > 200  hold 1h }
 trigger keep by flow { external  hold flow }
 rule a { match attack or flood or keep  snaplen head  to s }\n";
 

@@ -31,9 +31,11 @@ const FROM_1: &str = "
     UPDATE events SET kind = replace(kind, ' ', '_');
     DROP INDEX IF EXISTS events_of;";
 
-/// From version 2, which had `drops_over` for `drops_cleared`; also in the lines, as answers give
-/// them.
+/// From version 2. A database of version 1 has other positions of the columns, and a mirrorc of
+/// version 2 wrote by position: such rows have their line as the policy. Version 2 had `drops_over`
+/// for `drops_cleared`, also in the lines, as answers give them.
 const FROM_2: &str = r#"
+    UPDATE events SET line = policy, client = line, policy = client WHERE policy LIKE '{%';
     UPDATE events SET kind = 'drops_cleared',
         line = replace(replace(line, '"event":"drops_over"', '"event":"drops_cleared"'),
             '"event":"drops over"', '"event":"drops_cleared"')
