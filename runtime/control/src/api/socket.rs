@@ -113,7 +113,7 @@ mod tests {
         drop(second);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "a file").unwrap();
-        assert!(listen(&path).unwrap_err().to_string().contains("is no socket"));
+        assert!(listen(&path).unwrap_err().to_string().contains("is not a socket"));
         assert_eq!(std::fs::read(&path).unwrap(), b"a file");
         let tcp = listen(Path::new("127.0.0.1:8080")).unwrap_err().to_string();
         assert!(tcp.contains("TCP") && tcp.contains("--listen"), "{tcp}");
