@@ -35,7 +35,7 @@ pub enum InputError {
         /// The number of the line, from 1.
         line: usize,
         /// What is wrong, and what to write.
-        what: VerbError,
+        what: Box<VerbError>,
     },
 }
 
@@ -47,7 +47,11 @@ pub enum InputError {
 pub fn read(path: &Path, program: &Program) -> Result<Vec<Timed>, InputError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| InputError::Read { path: path.to_owned(), source })?;
-    parse(&text, program).map_err(|(line, what)| InputError::Line { path: path.to_owned(), line, what })
+    parse(&text, program).map_err(|(line, what)| InputError::Line {
+        path: path.to_owned(),
+        line,
+        what: Box::new(what),
+    })
 }
 
 /// Reads changes from text.
