@@ -3,7 +3,6 @@
 //! packet's declared end is read, so Ethernet padding is never taken for a header or a payload.
 //! (Rejected: reading upper layers of a header whose lengths contradict each other.)
 
-use super::unparsed::refuse_protocol;
 use super::{MAX_NESTING, Rest, be16};
 use crate::abi::{Stack, bit};
 
@@ -179,7 +178,8 @@ fn extensions(mut next: u8, rest: &mut Rest, stack: &mut Stack) -> Option<u8> {
         rest.skip(length);
         next = within(following, rest)?;
     }
-    refuse_protocol(next, stack);
+    // What follows was not read, even if it is TCP.
+    stack.bits |= bit::UNPARSED;
     None
 }
 

@@ -177,13 +177,17 @@ fn nsh(rest: &mut Rest, stack: &mut Stack) -> Next {
 fn mpls(kind: u16, rest: &mut Rest, stack: &mut Stack) -> Next {
     // RFC 5586 and RFC 3429: management, whose packets are not read.
     const ASSOCIATED_CHANNEL: [u32; 2] = [13, 14];
-    let first = rest.here();
     for _ in 0..MAX_NESTING {
         stack.headers_end = rest.behind(4);
         let Some(entry) = rest.peek::<4>() else { return Next::Cut };
-        stack.bits |= bit::MPLS;
-        stack.mpls = first;
-        stack.labels += 1;
+        // Of several stacks, the fields show the first: the run must lie within the frame (V2).
+        if stack.bits & bit::MPLS == 0 {
+            stack.bits |= bit::MPLS;
+            stack.mpls = rest.here();
+        }
+        if stack.mpls + 4 * stack.labels == rest.here() {
+            stack.labels += 1;
+        }
         rest.skip(4);
         if entry[2] & 1 == 1 {
             let label = u32::from_be_bytes(*entry) >> 12;

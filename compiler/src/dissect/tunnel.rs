@@ -239,8 +239,9 @@ fn gtp(rest: &mut Rest, stack: &mut Stack) -> Option<Content> {
             rest.skip(length);
         }
     }
-    match rest.peek::<1>()?[0] >> 4 {
-        4 | 6 => Some(Content::Ip),
+    // An IPv4 header has at least five words; an Ethernet address can begin with 0x40 to 0x44.
+    match rest.peek::<1>()?[0] {
+        0x45..=0x4f | 0x60..=0x6f => Some(Content::Ip),
         _ => Some(Content::Ethernet),
     }
 }

@@ -245,7 +245,7 @@ fn flows_are_shown_ranked_and_refused() {
             ),
             (&["flow", "pin", "tcp 10.1.0.1:1 10.1.0.2:2", "--trigger", "keep"], "there is no flow"),
             (&["flow", "pin", "10.1.0.1", "--trigger", "keep"], "no protocol"),
-            (&["flow", "pin", name, "--trigger", "keep", "--for", "5m"], "leave `for` out"),
+            (&["flow", "pin", name, "--trigger", "keep", "--for", "5m"], "remove `for`"),
             (&["flow", "pin", name, "--trigger", "heads"], "no trigger `heads`"),
             (&["flow", "show", name, "--policy", "site"], "there is no policy `site`"),
             (&["trigger", "list", "keep"], "mirrorc flow show"),

@@ -113,7 +113,8 @@ impl Ownership {
     ///
     /// # Errors
     /// [`Error::Owned`]: an interface has an owner that must not be, or could not be, replaced.
-    /// [`Error::AddressTaken`]: another process listens at the address; nothing was taken over then.
+    /// [`Error::AddressTaken`]: another process listens at the address; nothing was taken over
+    /// then.
     pub fn claim(names: &[String], take_over: bool, listen: Option<TcpAddress>) -> Result<Ownership, Error> {
         let failed = |source| Error::Interface { doing: "claiming interfaces".to_owned(), source };
         let interfaces = Interfaces::new().map_err(failed)?;

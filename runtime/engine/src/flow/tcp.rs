@@ -106,7 +106,7 @@ impl Tcp {
     /// What the header says beside the payload's place, for a segment of this flow.
     pub(super) fn control(&self, flow: &Entry, from: usize) -> Control {
         let other = 1 - from;
-        let known = self.is(ACK) && flow.has(flag::of(flag::BASE, other));
+        let known = self.is(ACK) && !self.is(RST) && flow.has(flag::of(flag::BASE, other));
         Control {
             ack: known.then(|| offset(flow, other, self.ack)).and_then(|ack| ack.try_into().ok()),
             fin: self.is(FIN),
@@ -128,6 +128,15 @@ impl Tcp {
         }
         let answers = self.is(ACK) && !self.is(RST) && self.ack.wrapping_sub(base) <= length;
         answers && self.is(SYN) != answer && (!answer || self.seq == next)
+    }
+
+    /// Whether its sequence number is one that its end has used lately in this flow. An end that
+    /// begins a connection anew begins beyond those numbers (RFC 9293, 3.6.1).
+    pub(crate) fn is_reached(&self, flow: &Entry, from: usize) -> bool {
+        const BACK: u32 = 1 << 16;
+        let edge = flow.base(from).wrapping_add(flow.top(from) as u32);
+        // One more, for a FIN.
+        flow.has(flag::of(flag::BASE, from)) && edge.wrapping_add(1).wrapping_sub(self.data()) <= BACK
     }
 
     /// Whether the segment begins another flow than this one with the same key.

@@ -91,6 +91,10 @@ impl Job<'_, '_> {
                     cursor = until;
                 }
                 self.drain(content, d);
+                let dir = &mut content.dirs[d];
+                if !dir.held.is_empty() {
+                    dir.gap.arrive(dir.next, segment.time);
+                }
             } else {
                 let holding = dir.held.hold(
                     &mut self.shared.pool,
@@ -167,17 +171,18 @@ impl Job<'_, '_> {
             true => (Evidence::Reset, Evidence::Reset),
             false => (Evidence::Own, Evidence::Other),
         };
-        self.give_up(content, d, own);
-        self.give_up(content, 1 - d, other);
+        self.give_up(content, d, own, end);
+        self.give_up(content, 1 - d, other, 0);
     }
 
-    fn give_up(&mut self, content: &mut Content, d: usize, evidence: Evidence) {
+    fn give_up(&mut self, content: &mut Content, d: usize, evidence: Evidence, end: u64) {
         let answered = content.dirs[1 - d].heard;
         while !content.dirs[d].held.is_empty() && self.wants(content, d) {
             let dir = &content.dirs[d];
             let Some(first) = dir.held.first(dir.next) else { return };
             let (gap, limits) = ((dir.next, first), &self.shared.limits);
-            let Some((cause, to)) = dir.gap.given_up(gap, evidence, answered, self.segment.time, limits)
+            let Some((cause, to)) =
+                dir.gap.given_up(gap, evidence, (answered, end > dir.next), self.segment.time, limits)
             else {
                 return;
             };
@@ -233,6 +238,9 @@ impl Job<'_, '_> {
         let released = before - self.shared.counts.held;
         if released > 0 {
             content.dirs[d].gap.release(released, self.segment.time);
+        }
+        if content.dirs[d].held.is_empty() {
+            content.dirs[d].gap.release(u64::MAX, self.segment.time);
         }
     }
 
@@ -412,7 +420,7 @@ impl Job<'_, '_> {
             ParserState::Tunnel => 0..2,
         };
         // Behind missing bytes, the reader may have taken the wrong bytes for a head.
-        let lost = *torn && *app == App::Http && going == ParserState::Done;
+        let lost = *torn && *app == App::Http;
         for dir in dirs.iter_mut().take(over.end).skip(over.start) {
             dir.reader = if lost { Reader::Lost } else { Reader::Over };
             dir.part.clear(pool);

@@ -45,6 +45,8 @@ pub(super) struct GapState {
     since: i64,
     /// The other end has acknowledged the bytes up to this offset.
     acked: u64,
+    /// The other end has acknowledged something while bytes wait.
+    answered: bool,
     /// The offset of the direction's FIN.
     fin: Option<u64>,
 }
@@ -71,7 +73,7 @@ impl GapState {
     /// Notes a packet of which `new` bytes wait now.
     pub(super) fn hold(&mut self, new: u64, time: i64) {
         if self.packets == 0 {
-            self.since = time;
+            (self.since, self.answered) = (time, false);
         }
         self.packets += 1;
         self.bytes += new;
@@ -95,6 +97,13 @@ impl GapState {
 
     pub(super) fn acknowledge(&mut self, ack: u64) {
         self.acked = self.acked.max(ack);
+        self.answered = true;
+    }
+
+    /// Notes that bytes came in order, up to `next`, before the gap: the sender is not behind the
+    /// gap, so the wait begins anew, and an acknowledgement of more is not believed.
+    pub(super) fn arrive(&mut self, next: u64, time: i64) {
+        (self.acked, self.since, self.packets) = (self.acked.min(next), time, self.packets.min(1));
     }
 
     pub(super) fn finish(&mut self, at: u64) {
@@ -102,12 +111,15 @@ impl GapState {
     }
 
     /// Whether the gap from `next` to `first` is given up now, why, and up to which offset.
-    /// `answered`: packets of the other end are seen.
+    /// `answered`: packets of the other end are seen. `ahead`: the packet has bytes behind `next`.
+    ///
+    /// The limits are for what the other end does not tell: if it has acknowledged something
+    /// meanwhile and not the gap, the sender must send the bytes of the gap again.
     pub(super) fn given_up(
         &self,
         (next, first): (u64, u64),
         evidence: Evidence,
-        answered: bool,
+        (answered, ahead): (bool, bool),
         time: i64,
         limits: &StreamLimits,
     ) -> Option<(Cause, u64)> {
@@ -122,7 +134,7 @@ impl GapState {
         }
         let over = |cause| Some((cause, first));
         match () {
-            () if !own => None,
+            () if !own || !ahead || self.answered => None,
             () if self.bytes > limits.gap_bytes as u64 => over(Cause::Bytes),
             () if self.packets > limits.gap_packets => over(Cause::Packets),
             () if time.saturating_sub(self.since) > limits.gap_time => over(Cause::Time),
