@@ -28,7 +28,7 @@
 //! - [`decider`]: from packets to verdicts, with [`flow`]s and what their [`stream`]s contain.
 //! - [`trigger`]: the keys for which triggers are active, and the windows that raise triggers.
 //! - [`totals`]: sums of what was decided; [`cost`]: what a program takes; [`memory`]: memory for
-//!   tables; [`counters`]: how sums are added.
+//!   tables; [`mod@counters`]: how sums are added.
 //!
 //! Invariant: this crate does no I/O, does not block, reads no clock and starts no thread; all
 //! times are packet times. (Rejected: one crate with the sockets; a program that embeds the engine

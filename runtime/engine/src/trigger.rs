@@ -65,7 +65,7 @@ pub enum WindowKind {
 pub struct WindowShape {
     /// How the window computes its value.
     pub kind: WindowKind,
-    /// The window's length in nanoseconds, at least 16. [`TriggerStore::set_per`] changes it.
+    /// The window's length in nanoseconds, at least 16. A param can change it.
     pub per: i64,
 }
 

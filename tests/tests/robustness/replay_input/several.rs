@@ -109,7 +109,7 @@ fn what_cannot_be_a_capture_is_told_before_the_first_packet() {
         (vec!["--read", &folder], 2, "mergecap -w -"),
         (vec!["--read", &good, "--read", &text], 3, "is not a pcap or pcapng capture"),
         (vec!["--read", &good, "--read", &wifi], 3, "has link type"),
-        (vec!["--read", "-", "--read", "-"], 2, "standard input is read once"),
+        (vec!["--read", "-", "--read", "-"], 2, "standard input can be read only once"),
         (vec!["-", "--read", "-"], 2, "standard input"),
         (
             vec![good.as_str(), "--read", &good],
