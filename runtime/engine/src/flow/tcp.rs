@@ -130,15 +130,6 @@ impl Tcp {
         answers && self.is(SYN) != answer && (!answer || self.seq == next)
     }
 
-    /// Whether its sequence number is one that its end has used lately in this flow. An end that
-    /// begins a connection anew begins beyond those numbers (RFC 9293, 3.6.1).
-    pub(crate) fn is_reached(&self, flow: &Entry, from: usize) -> bool {
-        const BACK: u32 = 1 << 16;
-        let edge = flow.base(from).wrapping_add(flow.top(from) as u32);
-        // One more, for a FIN.
-        flow.has(flag::of(flag::BASE, from)) && edge.wrapping_add(1).wrapping_sub(self.data()) <= BACK
-    }
-
     /// Whether the segment begins another flow than this one with the same key.
     #[inline(always)]
     pub(crate) fn is_another(&self, flow: &Entry, from: usize) -> bool {

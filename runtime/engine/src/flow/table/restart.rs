@@ -87,9 +87,6 @@ impl FlowTable {
                 return Belongs::Anew(Some(slot.candidate));
             }
         }
-        if is_another && tcp.is_reached(flow, from) {
-            return Belongs::Aside;
-        }
         if is_another {
             *slot = Noted { flow: id, time, candidate: tcp.candidate(from, length) };
             flow.set(flag::CANDIDATE);
