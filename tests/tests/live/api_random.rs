@@ -168,13 +168,15 @@ fn no_request_is_a_fault_of_the_server() {
                             answer.body
                         )
                     };
-                    assert!(answer.status < 500, "{}", about());
+                    // `/v1/ready` answers 503 while no policy is loaded.
+                    let unready = path == "/v1/ready" && answer.status == 503;
+                    assert!(answer.status < 500 || unready, "{}", about());
                     // A name that is none leads to another route, or to none.
                     let elsewhere = matches!(answer.status, 404 | 405);
                     let named =
                         |operation: &Value| operation["responses"][answer.status.to_string()].is_object();
                     assert!(elsewhere || named(operation), "not in the document: {}", about());
-                    if answer.status >= 400 {
+                    if answer.status >= 400 && !unready {
                         assert_eq!(answer.kind, "application/problem+json", "{}", about());
                         assert!(answer.json()["detail"].is_string(), "{}", about());
                     }
