@@ -98,7 +98,7 @@ impl Checker<'_> {
         let finding = Diagnostic::new(codes::UNKNOWN, format!("there is no field or name `{path}`"))
             .at(span, "unknown");
         let near = if self.diagnostics.len() < MAX_SUGGESTIONS { self.near_values(path) } else { Vec::new() };
-        let own = fields_beside(path);
+        let own = sibling_fields(path);
         let protocol = path.split('.').next().unwrap_or(path);
         // A protocol with few fields lists them: `ip.flags` is no `vxlan.flags`.
         let of_protocol = |name: &str| name.split('.').next() == Some(protocol);
@@ -133,7 +133,7 @@ const MAX_LISTED: usize = 6;
 
 /// The fields of the protocol of an unknown field, and where its other bytes are. `None`: it is no
 /// protocol, or has too many fields to list.
-fn fields_beside(path: &str) -> Option<String> {
+fn sibling_fields(path: &str) -> Option<String> {
     let (protocol, _) = path.split_once('.')?;
     let all = || FIELDS.iter().filter(|field| field.name.split('.').next() == Some(protocol));
     let bytes = all().find(|field| field.name == protocol && field.ty == Ty::Protocol)?;

@@ -5,7 +5,7 @@
 //! whose first half byte is not 0; a filter would mean something else here.)
 
 use super::link::llc;
-use super::unparsed::{Family, LEAVES};
+use super::unparsed::{Family, is_leaf, number};
 use super::{MAX_NESTING, Rest, be16, ethertype};
 use crate::abi::{Stack, bit};
 
@@ -226,7 +226,7 @@ fn is_known(kind: u16) -> bool {
     use ethertype::*;
     matches!(kind, IP4 | IP6 | ARP | RARP | VLAN | QINQ | QINQ_OLD)
         || TYPES.contains(&kind)
-        || LEAVES.iter().any(|leaf| leaf.0 == Family::EtherType && leaf.1 == kind)
+        || is_leaf(number(Family::EtherType, kind))
 }
 
 /// A PPPoE session header (RFC 2516) and PPP.

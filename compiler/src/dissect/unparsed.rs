@@ -53,8 +53,7 @@ pub(super) fn number(family: Family, kind: u16) -> u32 {
 /// Records that the packet ends with a type that is not read, unless it is a leaf.
 #[cold]
 pub(super) fn refuse(number: u32, stack: &mut Stack) {
-    let (family, kind) = (number >> 16, number as u16);
-    if !LEAVES.iter().any(|leaf| leaf.0 as u32 == family && leaf.1 == kind) {
+    if !is_leaf(number) {
         stack.bits |= bit::UNPARSED;
         stack.proto = number;
     }
@@ -63,9 +62,14 @@ pub(super) fn refuse(number: u32, stack: &mut Stack) {
 /// Records that an IP packet ends with a protocol that is not read, unless it is a leaf.
 #[cold]
 pub(super) fn refuse_protocol(protocol: u8, stack: &mut Stack) {
-    if !LEAVES.iter().any(|leaf| leaf.0 == Family::Ip && leaf.1 == u16::from(protocol)) {
+    if !is_leaf(number(Family::Ip, protocol.into())) {
         stack.bits |= bit::UNPARSED;
     }
+}
+
+/// Whether neither an IP packet nor a transport header follows a type, a [`number`].
+pub(super) fn is_leaf(of: u32) -> bool {
+    LEAVES.iter().any(|&(family, kind, _)| number(family, kind) == of)
 }
 
 /// What a frame ended with, if that is not read.
@@ -86,8 +90,9 @@ pub fn unparsed(head: &Head) -> Option<Unparsed> {
     Some(Unparsed { family, kind: last.proto as u16 })
 }
 
-/// Types that no IP packet and no transport header follows, or only an encrypted one.
-pub(super) const LEAVES: &[(Family, u16, &str)] = &[
+/// Types that no IP packet and no transport header follows, or only an encrypted one; of IP, the
+/// protocols that are not read at all, and ESP without data.
+const LEAVES: &[(Family, u16, &str)] = &[
     (Family::EtherType, 0x0842, "Wake-on-LAN"),
     (Family::EtherType, 0x6001, "DEC MOP"),
     (Family::EtherType, 0x6002, "DEC MOP remote console"),
@@ -141,7 +146,6 @@ pub(super) const LEAVES: &[(Family, u16, &str)] = &[
     (Family::Loopback, 7, "OSI"),
     (Family::Loopback, 16, "AppleTalk"),
     (Family::Loopback, 23, "IPX"),
-    (Family::Ip, 1, "ICMP"),
     (Family::Ip, 2, "IGMP"),
     (Family::Ip, 3, "GGP"),
     (Family::Ip, 8, "EGP"),
@@ -149,7 +153,6 @@ pub(super) const LEAVES: &[(Family, u16, &str)] = &[
     (Family::Ip, 46, "RSVP"),
     (Family::Ip, 50, "ESP"),
     (Family::Ip, 54, "NHRP"),
-    (Family::Ip, 58, "ICMPv6"),
     (Family::Ip, 59, "no next header"),
     (Family::Ip, 88, "EIGRP"),
     (Family::Ip, 89, "OSPF"),
@@ -157,7 +160,4 @@ pub(super) const LEAVES: &[(Family, u16, &str)] = &[
     (Family::Ip, 112, "VRRP"),
     (Family::Ip, 113, "PGM"),
     (Family::Ip, 124, "IS-IS"),
-    (Family::Ip, 132, "SCTP"),
-    (Family::Ip, 6, "TCP"),
-    (Family::Ip, 17, "UDP"),
 ];

@@ -5,7 +5,7 @@ use crate::compile::{MemoryLoader, compile};
 
 /// The codes of a text's warnings, but for unused names.
 #[track_caller]
-fn told(text: &str) -> Vec<&'static str> {
+fn codes(text: &str) -> Vec<&'static str> {
     let built = compile(&["a.mrule".to_owned()], &mut MemoryLoader::new([("a.mrule", text)]), &[]);
     assert!(built.program.is_some(), "{text}\n{:#?}", built.diagnostics);
     built.diagnostics.iter().map(|d| d.code.id()).filter(|id| *id != "W0901").collect()
@@ -16,7 +16,7 @@ const STATIONS: &str = "station s { pcapng \"s\" }  station t { pcapng \"t\" }\n
 
 #[track_caller]
 fn of_rules(rules: &str) -> Vec<&'static str> {
-    told(&format!("{STATIONS}{rules}"))
+    codes(&format!("{STATIONS}{rules}"))
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn positions_where_recognition_may_come_late() {
 
 #[test]
 fn slices_to_stations_that_do_not_say_where_a_copy_begins() {
-    let told = |station: &str, rules: &str| told(&format!("station s {{ {station} }}\n{rules}"));
+    let codes = |station: &str, rules: &str| codes(&format!("station s {{ {station} }}\n{rules}"));
     let rule = "rule r { match ip  snaplen bytes 14..34  to s }\n";
     let blind = [
         "vxlan 192.0.2.1 vni 7",
@@ -113,10 +113,10 @@ fn slices_to_stations_that_do_not_say_where_a_copy_begins() {
         "interface eth1",
     ];
     for station in blind {
-        assert_eq!(told(station, rule), ["W0909"], "{station}");
+        assert_eq!(codes(station, rule), ["W0909"], "{station}");
     }
     for station in ["geneve 192.0.2.1 vni 7", "pcapng \"s\"", "pipe stdout"] {
-        assert_eq!(told(station, rule), [] as [&str; 0], "{station}");
+        assert_eq!(codes(station, rule), [] as [&str; 0], "{station}");
     }
     for right in [
         "rule r { match ip  snaplen bytes 0..34  to s }",
@@ -127,14 +127,14 @@ fn slices_to_stations_that_do_not_say_where_a_copy_begins() {
         "rule a { match any  snaplen headers  to s }\nrule r { match ip  snaplen bytes 14..34  to s }",
         "rule r { match ip  snaplen 1  snaplen bytes 14..34  to s }",
     ] {
-        assert_eq!(told(blind[0], right), [] as [&str; 0], "{right}");
+        assert_eq!(codes(blind[0], right), [] as [&str; 0], "{right}");
     }
     for wrong in [
         "rule a { match arp  snaplen headers  to s }\nrule r { match ip  snaplen bytes 14..34  to s }",
         "param from : size = 14 in 1..64\nrule r { match ip  snaplen bytes from..65  to s }",
         "rule r { match ip  snaplen headers when tcp.flags.syn == 1  snaplen bytes 14..34  to s }",
     ] {
-        assert_eq!(told(blind[0], wrong), ["W0909"], "{wrong}");
+        assert_eq!(codes(blind[0], wrong), ["W0909"], "{wrong}");
     }
 }
 
@@ -148,10 +148,10 @@ fn the_explanations_of_these_codes_are_right() {
         };
         assert!(!snippets("text").is_empty());
         for wrong in snippets("text") {
-            assert_eq!(told(&wrong), [code.id()], "{wrong}");
+            assert_eq!(codes(&wrong), [code.id()], "{wrong}");
         }
         for right in snippets("mrule") {
-            assert_eq!(told(&right), [] as [&str; 0], "{right}");
+            assert_eq!(codes(&right), [] as [&str; 0], "{right}");
         }
     }
 }

@@ -235,12 +235,12 @@ impl Job<'_, '_> {
             }
             content.dirs[d].held.put_back(chunk);
         }
+        // Where nothing is held any more, nothing waits: not even bytes that were not captured.
+        let dir = &mut content.dirs[d];
         let released = before - self.shared.counts.held;
+        let released = if dir.held.is_empty() { u64::MAX } else { released };
         if released > 0 {
-            content.dirs[d].gap.release(released, self.segment.time);
-        }
-        if content.dirs[d].held.is_empty() {
-            content.dirs[d].gap.release(u64::MAX, self.segment.time);
+            dir.gap.release(released, self.segment.time);
         }
     }
 
